@@ -1,0 +1,7 @@
+#include "base.hpp"
+
+namespace ad {
+
+void (*poll_hook)() = nullptr;
+
+}  // namespace ad

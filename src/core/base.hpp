@@ -1,0 +1,30 @@
+// First include of every core header: the tripwire that keeps the layers apart, and the one call
+// that core code makes to its host.
+#pragma once
+
+#ifdef POSTGRES_H
+#error "src/core must not see postgres.h: convert Datums in src/pg and pass plain numbers"
+#endif
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ad {
+
+inline constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+
+/// Set by the host (the server, a test). It may throw to stop the work: a cancelled query, a
+/// shutdown. Null means that nobody wants to interrupt.
+extern void (*poll_hook)();
+
+/// Long loops call this about every thousand rows.
+inline void poll() {
+    if (poll_hook != nullptr) poll_hook();
+}
+
+}  // namespace ad

@@ -1,0 +1,151 @@
+#include "fit_request.hpp"
+
+#include <array>
+
+#include "registry.hpp"
+
+namespace ad {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> kImputeNames{"none", "median", "mean", "constant",
+                                                       "reject"};
+
+Json take_object(Json& options, const std::string& key) {
+    const auto found = options.find(key);
+    if (found == options.end() || found->is_null()) return Json::object();
+    if (!found->is_object()) throw InvalidParameter("\"" + key + "\" must be a JSON object");
+    return *found;
+}
+
+std::int64_t take_integer(const Json& options, const std::string& key, std::int64_t otherwise,
+                          std::int64_t low, std::int64_t high) {
+    const auto found = options.find(key);
+    if (found == options.end() || found->is_null()) return otherwise;
+    if (!found->is_number_integer()) throw InvalidParameter("\"" + key + "\" must be an integer");
+    const auto value = found->get<std::int64_t>();
+    if (value < low || value > high) {
+        throw InvalidParameter(
+            "value " + std::to_string(value) + " of \"" + key + "\" is out of range",
+            "Valid values are between " + std::to_string(low) + " and " + std::to_string(high) +
+                ".");
+    }
+    return value;
+}
+
+std::string take_algorithm(const Json& options) {
+    const auto found = options.find("algorithm");
+    if (found == options.end()) return "isolation_forest";
+    if (!found->is_string()) throw InvalidParameter("\"algorithm\" must be a string");
+    return found->get<std::string>();
+}
+
+std::vector<std::string> take_names(const Json& options) {
+    const auto found = options.find("features");
+    std::vector<std::string> names;
+    if (found == options.end() || found->is_null()) return names;
+    if (!found->is_array()) throw InvalidParameter("\"features\" must be an array of strings");
+    for (const auto& name : *found) {
+        if (!name.is_string()) throw InvalidParameter("\"features\" must be an array of strings");
+        names.push_back(name.get<std::string>());
+    }
+    return names;
+}
+
+/// `contamination` stands among the parameters of every algorithm and means a threshold.
+ThresholdRule take_threshold(Json& parameters, const Json& threshold) {
+    const auto found = parameters.find("contamination");
+    if (found == parameters.end()) return ThresholdRule::parse(threshold);
+    const Json contamination = *found;
+    parameters.erase(found);
+    if (contamination == "auto") return ThresholdRule::parse(threshold);
+    if (!contamination.is_number()) {
+        throw InvalidParameter("\"contamination\" must be a number or \"auto\"");
+    }
+    if (!threshold.empty()) {
+        throw InvalidParameter("\"contamination\" and \"threshold\" exclude each other");
+    }
+    return ThresholdRule::parse({{"method", "contamination"}, {"value", contamination}});
+}
+
+}  // namespace
+
+PreprocessRule PreprocessRule::parse(const Json& options, bool takes_missing) {
+    constexpr std::array<std::string_view, 2> kKeys{"impute", "fill_value"};
+    refuse_unknown_keys(options, kKeys, "preprocess option");
+    PreprocessRule rule;
+    rule.impute = takes_missing ? Impute::None : Impute::Median;
+    if (const auto found = options.find("impute"); found != options.end()) {
+        const auto name = found->is_string() ? found->get<std::string>() : found->dump();
+        std::size_t i = 0;
+        while (i < kImputeNames.size() && kImputeNames[i] != name) ++i;
+        if (i == kImputeNames.size() || (i == 0 && !takes_missing)) {
+            const auto valid = std::span(kImputeNames).subspan(takes_missing ? 0 : 1);
+            throw InvalidParameter("unknown \"impute\" policy: \"" + name + "\"",
+                                   "Valid names are: " + join(valid) + ".");
+        }
+        rule.impute = static_cast<Impute>(i);
+    }
+    if (const auto found = options.find("fill_value"); found != options.end()) {
+        if (rule.impute != Impute::Constant) {
+            throw InvalidParameter("\"fill_value\" needs {\"impute\": \"constant\"}");
+        }
+        if (!found->is_number()) throw InvalidParameter("\"fill_value\" must be a number");
+        rule.fill_value = found->get<double>();
+    }
+    return rule;
+}
+
+Json PreprocessRule::to_json() const {
+    Json object{{"impute", kImputeNames[static_cast<std::size_t>(impute)]}};
+    if (impute == Impute::Constant) object["fill_value"] = fill_value;
+    return object;
+}
+
+FitRequest FitRequest::parse(std::string_view text) {
+    constexpr std::array<std::string_view, 9> kKeys{
+        "algorithm",        "parameters",  "preprocess",  "threshold", "features",
+        "identity_columns", "sample_size", "random_seed", "max_memory"};
+    constexpr auto kLargest = std::numeric_limits<std::int64_t>::max();
+    Json options = parse_object(text, "the first argument of ad_fit");
+    refuse_unknown_keys(options, kKeys, "option of ad_fit");
+    const Algorithm& algorithm = find_algorithm(take_algorithm(options));
+    Json parameters = take_object(options, "parameters");
+    const auto threshold = take_threshold(parameters, take_object(options, "threshold"));
+    return {
+        .algorithm = &algorithm,
+        .params = Params(algorithm.params, parameters, algorithm.name),
+        .preprocess =
+            PreprocessRule::parse(take_object(options, "preprocess"), algorithm.takes_missing),
+        .threshold = threshold,
+        .features = take_names(options),
+        .identity_columns =
+            static_cast<std::uint32_t>(take_integer(options, "identity_columns", 0, 0, 64)),
+        .sample_size = static_cast<std::uint32_t>(
+            take_integer(options, "sample_size", kDefaultSampleSize, 1, 10'000'000)),
+        .random_seed = take_integer(options, "random_seed", 0, -kLargest - 1, kLargest),
+        .max_memory =
+            static_cast<std::uint64_t>(take_integer(options, "max_memory", kLargest, 1, kLargest)),
+    };
+}
+
+std::uint64_t FitRequest::memory_bytes(std::size_t features) const {
+    // The reservoir holds up to 2k rows and its sorted copy k; the matrix up to four columns a
+    // feature.
+    constexpr std::uint64_t kCellsARow = 2 + 1 + 4;
+    return sample_size * (kCellsARow * features + 4) * sizeof(double);
+}
+
+void FitRequest::check_memory(std::size_t features) const {
+    const auto needed = memory_bytes(features);
+    if (needed <= max_memory) return;
+    constexpr std::uint64_t kMegabyte = 1 << 20;
+    throw MemoryLimit("training on a sample of " + std::to_string(sample_size) + " rows of " +
+                          std::to_string(features) + " features needs up to " +
+                          std::to_string(needed / kMegabyte + 1) + " MB, but only " +
+                          std::to_string(max_memory / kMegabyte) + " MB are allowed",
+                      "Reduce \"sample_size\" or the number of features, or increase "
+                      "\"anomaly_detect.max_training_memory\".");
+}
+
+}  // namespace ad

@@ -1,0 +1,162 @@
+#include "fit_state.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+namespace ad {
+
+namespace {
+
+constexpr std::size_t kLongestLabel = 63;
+
+/// At most kLongestLabel bytes, not cutting a UTF-8 sequence.
+std::string_view clip(std::string_view label) {
+    if (label.size() <= kLongestLabel) return label;
+    std::size_t size = kLongestLabel;
+    while (size > 0 && (static_cast<unsigned char>(label[size]) & 0xc0) == 0x80) --size;
+    return label.substr(0, size);
+}
+
+}  // namespace
+
+FitState::FitState(std::string request, Schema schema)
+    : request_text_(std::move(request)),
+      request_(FitRequest::parse(request_text_)),
+      schema_(std::move(schema)) {
+    if (schema_.empty()) {
+        throw InvalidParameter("a model needs at least one feature", "Name at least one column.");
+    }
+    request_.check_memory(schema_.size());
+    if (request_.preprocess.impute == Impute::Mean) sums_.resize(schema_.size());
+}
+
+void FitState::add(std::uint64_t hash, const Cell* cells, const std::string_view* labels) {
+    for (std::size_t j = 0; j < sums_.size(); ++j) {
+        const bool number = schema_[j].kind != FeatureKind::Category;
+        if (number && std::isfinite(cells[j].number)) sums_[j].add(cells[j].number);
+    }
+    if (hash > limit_) return;
+    keep(hash, cells);
+    Cell* kept = cells_.data() + (hashes_.size() - 1) * schema_.size();
+    for (std::size_t j = 0; j < schema_.size(); ++j) {
+        if (schema_[j].kind == FeatureKind::Category) {
+            if (cells[j].category != kMissingCategory) {
+                labels_.try_emplace(cells[j].category, clip(labels[j]));
+            }
+        } else if (!std::isfinite(cells[j].number)) {
+            kept[j] = missing_cell(schema_[j].kind);
+        }
+    }
+    if (hashes_.size() >= 2 * std::size_t{request_.sample_size}) shrink();
+}
+
+void FitState::keep(std::uint64_t hash, const Cell* cells) {
+    hashes_.push_back(hash);
+    cells_.insert(cells_.end(), cells, cells + schema_.size());
+}
+
+/// Sorts the kept rows and forgets all but the k with the smallest hashes; equal hashes are
+/// ordered by their cells, so that the outcome depends on the rows only.
+void FitState::shrink() {
+    const std::size_t width = schema_.size();
+    std::vector<std::uint32_t> order(hashes_.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+        if (hashes_[a] != hashes_[b]) return hashes_[a] < hashes_[b];
+        return std::memcmp(row(a), row(b), width * sizeof(Cell)) < 0;
+    });
+    const std::size_t kept = std::min<std::size_t>(order.size(), request_.sample_size);
+    std::vector<std::uint64_t> hashes;
+    std::vector<Cell> cells;
+    hashes.reserve(kept);
+    cells.reserve(kept * width);
+    for (std::size_t i = 0; i < kept; ++i) {
+        hashes.push_back(hashes_[order[i]]);
+        cells.insert(cells.end(), row(order[i]), row(order[i]) + width);
+    }
+    const bool full = kept == request_.sample_size;
+    hashes_.swap(hashes);
+    cells_.swap(cells);
+    if (full) limit_ = hashes_.back();
+    forget_labels();
+}
+
+void FitState::forget_labels() {
+    if (labels_.empty()) return;
+    std::unordered_map<std::uint64_t, std::string> used;
+    for (std::size_t i = 0; i < hashes_.size(); ++i) {
+        for (std::size_t j = 0; j < schema_.size(); ++j) {
+            if (schema_[j].kind != FeatureKind::Category) continue;
+            const auto label = labels_.find(row(i)[j].category);
+            if (label != labels_.end()) used.insert(*label);
+        }
+    }
+    labels_.swap(used);
+}
+
+void FitState::merge(const FitState& other) {
+    rows_seen_ += other.rows_seen_;
+    limit_ = std::min(limit_, other.limit_);
+    for (std::size_t i = 0; i < other.hashes_.size(); ++i) {
+        if (other.hashes_[i] <= limit_) keep(other.hashes_[i], other.row(i));
+    }
+    labels_.insert(other.labels_.begin(), other.labels_.end());
+    for (std::size_t j = 0; j < sums_.size(); ++j) sums_[j].merge(other.sums_[j]);
+    if (hashes_.size() >= 2 * std::size_t{request_.sample_size}) shrink();
+}
+
+Sample FitState::sample() {
+    shrink();
+    Sample sample;
+    sample.rows = hashes_.size();
+    sample.columns.resize(schema_.size());
+    for (std::size_t j = 0; j < schema_.size(); ++j) {
+        sample.columns[j].reserve(sample.rows);
+        for (std::size_t i = 0; i < sample.rows; ++i) sample.columns[j].push_back(row(i)[j]);
+    }
+    sample.labels = labels_;
+    return sample;
+}
+
+std::string FitState::save() {
+    shrink();
+    Writer out;
+    out.text(request_text_);
+    save_schema(schema_, out);
+    out.number(rows_seen_);
+    out.number(limit_);
+    out.array(hashes_);
+    for (const Cell cell : cells_) out.number(cell.category);
+    out.number(static_cast<std::uint32_t>(labels_.size()));
+    for (const auto& [hash, label] : labels_) {
+        out.number(hash);
+        out.text(label);
+    }
+    for (const auto& sum : sums_) sum.save(out);
+    return out.take();
+}
+
+FitState FitState::load(std::string_view bytes) {
+    Reader in(bytes);
+    auto request = in.text();
+    auto schema = load_schema(in);
+    FitState state(std::move(request), std::move(schema));
+    state.rows_seen_ = in.number<std::uint64_t>();
+    state.limit_ = in.number<std::uint64_t>();
+    state.hashes_ = in.array<std::uint64_t>();
+    const std::size_t cells = state.hashes_.size() * state.schema_.size();
+    for (std::size_t i = 0; i < cells; ++i) {
+        state.cells_.push_back(category_cell(in.number<std::uint64_t>()));
+    }
+    constexpr std::size_t kSmallestLabel = 12;
+    for (auto n = in.count(kSmallestLabel); n > 0; --n) {
+        const auto hash = in.number<std::uint64_t>();
+        state.labels_.emplace(hash, in.text());
+    }
+    for (auto& sum : state.sums_) sum = ExactSum::load(in);
+    in.end();
+    return state;
+}
+
+}  // namespace ad
