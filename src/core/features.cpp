@@ -12,6 +12,18 @@ std::string_view kind_name(FeatureKind kind) {
     return kNames[static_cast<std::size_t>(kind)];
 }
 
+std::size_t columns_of(FeatureKind kind) {
+    switch (kind) {
+        case FeatureKind::Timestamp:
+        case FeatureKind::Date:
+            return 4;
+        case FeatureKind::Time:
+            return 2;
+        default:
+            return 1;
+    }
+}
+
 std::uint64_t category_hash(std::string_view text) {
     const auto hash = hash_bytes(text);
     return hash == kMissingCategory ? 1 : hash;

@@ -19,6 +19,9 @@ inline constexpr std::uint64_t kMissingCategory = 0;
 
 std::string_view kind_name(FeatureKind kind);
 
+/// How many columns preprocessing makes of a feature.
+std::size_t columns_of(FeatureKind kind);
+
 union Cell {
     double number;           ///< NaN is missing
     std::uint64_t category;  ///< kMissingCategory is missing

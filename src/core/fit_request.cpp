@@ -1,5 +1,6 @@
 #include "fit_request.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "registry.hpp"
@@ -103,9 +104,9 @@ Json PreprocessRule::to_json() const {
 }
 
 FitRequest FitRequest::parse(std::string_view text) {
-    constexpr std::array<std::string_view, 9> kKeys{
-        "algorithm",        "parameters",  "preprocess",  "threshold", "features",
-        "identity_columns", "sample_size", "random_seed", "max_memory"};
+    constexpr std::array<std::string_view, 8> kKeys{"algorithm",   "parameters", "preprocess",
+                                                    "threshold",   "features",   "identity_columns",
+                                                    "sample_size", "random_seed"};
     constexpr auto kLargest = std::numeric_limits<std::int64_t>::max();
     Json options = parse_object(text, "the first argument of ad_fit");
     refuse_unknown_keys(options, kKeys, "option of ad_fit");
@@ -121,31 +122,32 @@ FitRequest FitRequest::parse(std::string_view text) {
         .features = take_names(options),
         .identity_columns =
             static_cast<std::uint32_t>(take_integer(options, "identity_columns", 0, 0, 64)),
-        .sample_size = static_cast<std::uint32_t>(
-            take_integer(options, "sample_size", kDefaultSampleSize, 1, 10'000'000)),
+        .sample_size =
+            static_cast<std::uint32_t>(take_integer(options, "sample_size", 0, 1, 10'000'000)),
         .random_seed = take_integer(options, "random_seed", 0, -kLargest - 1, kLargest),
-        .max_memory =
-            static_cast<std::uint64_t>(take_integer(options, "max_memory", kLargest, 1, kLargest)),
     };
 }
 
-std::uint64_t FitRequest::memory_bytes(std::size_t features) const {
-    // The reservoir holds up to 2k rows and its sorted copy k; the matrix up to four columns a
-    // feature.
-    constexpr std::uint64_t kCellsARow = 2 + 1 + 4;
-    return sample_size * (kCellsARow * features + 4) * sizeof(double);
-}
-
-void FitRequest::check_memory(std::size_t features) const {
-    const auto needed = memory_bytes(features);
-    if (needed <= max_memory) return;
-    constexpr std::uint64_t kMegabyte = 1 << 20;
-    throw MemoryLimit("training on a sample of " + std::to_string(sample_size) + " rows of " +
-                          std::to_string(features) + " features needs up to " +
-                          std::to_string(needed / kMegabyte + 1) + " MB, but only " +
-                          std::to_string(max_memory / kMegabyte) + " MB are allowed",
-                      "Reduce \"sample_size\" or the number of features, or increase "
-                      "\"anomaly_detect.max_training_memory\".");
+std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t max_memory) const {
+    // Per row: the reservoir (2), its sorted copy (1) and the sample (1) hold the features, the
+    // encoded block and the accepted matrix the columns; then hashes, order and scores.
+    std::uint64_t cells = 5;
+    for (const auto& feature : schema) cells += 4 + 2 * columns_of(feature.kind);
+    const std::uint64_t bytes_a_row = cells * sizeof(double);
+    const std::uint64_t rows = sample_size > 0 ? sample_size : kSmallestSampleSize;
+    if (rows > max_memory / bytes_a_row) {
+        constexpr std::uint64_t kMegabyte = 1 << 20;
+        throw MemoryLimit("training on a sample of " + std::to_string(rows) + " rows of " +
+                              std::to_string(schema.size()) + " features needs up to " +
+                              std::to_string(rows * bytes_a_row / kMegabyte + 1) +
+                              " MB, but only " + std::to_string(max_memory / kMegabyte) +
+                              " MB are allowed",
+                          "Reduce \"sample_size\" or the number of features, or increase "
+                          "\"anomaly_detect.max_training_memory\".");
+    }
+    if (sample_size > 0) return sample_size;
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row));
 }
 
 }  // namespace ad

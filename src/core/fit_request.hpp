@@ -2,6 +2,7 @@
 #pragma once
 
 #include "detector.hpp"
+#include "features.hpp"
 #include "threshold.hpp"
 
 namespace ad {
@@ -21,6 +22,7 @@ struct PreprocessRule {
 
 struct FitRequest {
     static constexpr std::uint32_t kDefaultSampleSize = 32768;
+    static constexpr std::uint32_t kSmallestSampleSize = 256;
 
     const Algorithm* algorithm;
     Params params;
@@ -28,16 +30,14 @@ struct FitRequest {
     ThresholdRule threshold;
     std::vector<std::string> features;  ///< names; empty: the caller names them
     std::uint32_t identity_columns;     ///< leading arguments that identify the row
-    std::uint32_t sample_size;
+    std::uint32_t sample_size;          ///< 0: as many as memory allows, up to kDefaultSampleSize
     std::int64_t random_seed;
-    std::uint64_t max_memory;  ///< bytes
 
     static FitRequest parse(std::string_view text);
 
-    /// Upper bound of the memory that a fit of this many features takes.
-    std::uint64_t memory_bytes(std::size_t features) const;
-    /// Throws MemoryLimit with both figures.
-    void check_memory(std::size_t features) const;
+    /// The rows to keep of a source with these features, so that the fit takes at most
+    /// `max_memory` bytes. Throws MemoryLimit when the rows asked for need more.
+    std::uint32_t affordable_sample(const Schema& schema, std::uint64_t max_memory) const;
 };
 
 }  // namespace ad

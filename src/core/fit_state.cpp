@@ -20,14 +20,14 @@ std::string_view clip(std::string_view label) {
 
 }  // namespace
 
-FitState::FitState(std::string request, Schema schema)
+FitState::FitState(std::string request, Schema schema, std::uint64_t max_memory)
     : request_text_(std::move(request)),
       request_(FitRequest::parse(request_text_)),
       schema_(std::move(schema)) {
     if (schema_.empty()) {
         throw InvalidParameter("a model needs at least one feature", "Name at least one column.");
     }
-    request_.check_memory(schema_.size());
+    sample_size_ = request_.affordable_sample(schema_, max_memory);
     if (request_.preprocess.impute == Impute::Mean) sums_.resize(schema_.size());
 }
 
@@ -48,7 +48,7 @@ void FitState::add(std::uint64_t hash, const Cell* cells, const std::string_view
             kept[j] = missing_cell(schema_[j].kind);
         }
     }
-    if (hashes_.size() >= 2 * std::size_t{request_.sample_size}) shrink();
+    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
 }
 
 void FitState::keep(std::uint64_t hash, const Cell* cells) {
@@ -66,7 +66,7 @@ void FitState::shrink() {
         if (hashes_[a] != hashes_[b]) return hashes_[a] < hashes_[b];
         return std::memcmp(row(a), row(b), width * sizeof(Cell)) < 0;
     });
-    const std::size_t kept = std::min<std::size_t>(order.size(), request_.sample_size);
+    const std::size_t kept = std::min<std::size_t>(order.size(), sample_size_);
     std::vector<std::uint64_t> hashes;
     std::vector<Cell> cells;
     hashes.reserve(kept);
@@ -75,7 +75,7 @@ void FitState::shrink() {
         hashes.push_back(hashes_[order[i]]);
         cells.insert(cells.end(), row(order[i]), row(order[i]) + width);
     }
-    const bool full = kept == request_.sample_size;
+    const bool full = kept == sample_size_;
     hashes_.swap(hashes);
     cells_.swap(cells);
     if (full) limit_ = hashes_.back();
@@ -103,7 +103,7 @@ void FitState::merge(const FitState& other) {
     }
     labels_.insert(other.labels_.begin(), other.labels_.end());
     for (std::size_t j = 0; j < sums_.size(); ++j) sums_[j].merge(other.sums_[j]);
-    if (hashes_.size() >= 2 * std::size_t{request_.sample_size}) shrink();
+    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
 }
 
 Sample FitState::sample() {
@@ -124,6 +124,7 @@ std::string FitState::save() {
     Writer out;
     out.text(request_text_);
     save_schema(schema_, out);
+    out.number(sample_size_);
     out.number(rows_seen_);
     out.number(limit_);
     out.array(hashes_);
@@ -142,6 +143,7 @@ FitState FitState::load(std::string_view bytes) {
     auto request = in.text();
     auto schema = load_schema(in);
     FitState state(std::move(request), std::move(schema));
+    state.sample_size_ = in.number<std::uint32_t>();
     state.rows_seen_ = in.number<std::uint64_t>();
     state.limit_ = in.number<std::uint64_t>();
     state.hashes_ = in.array<std::uint64_t>();

@@ -19,7 +19,10 @@ struct Sample {
 
 class FitState {
   public:
-    FitState(std::string request, Schema schema);
+    static constexpr auto kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
+    /// `max_memory` bounds the sample, in bytes.
+    FitState(std::string request, Schema schema, std::uint64_t max_memory = kNoLimit);
 
     const FitRequest& request() const { return request_; }
     const Schema& schema() const { return schema_; }
@@ -27,7 +30,7 @@ class FitState {
 
     /// Counts a row and says whether its cells are wanted: it belongs to the sample so far, or a
     /// mean over all rows is asked for. `hash` is the seeded hash of the row's identity.
-    bool offer(std::uint64_t hash) {
+    bool offer(std::uint64_t hash) noexcept {
         ++rows_seen_;
         return hash <= limit_ || !sums_.empty();
     }
@@ -58,6 +61,7 @@ class FitState {
     std::string request_text_;
     FitRequest request_;
     Schema schema_;
+    std::uint32_t sample_size_;
     std::uint64_t rows_seen_ = 0;
     std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
     std::vector<std::uint64_t> hashes_;

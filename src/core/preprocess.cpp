@@ -13,18 +13,6 @@ constexpr double kWeek = 7 * kDay;
 constexpr double kDaysAWeek = 7.0;
 constexpr double kDaysAYear = 365.2425;
 
-std::size_t columns_of(FeatureKind kind) {
-    switch (kind) {
-        case FeatureKind::Timestamp:
-        case FeatureKind::Date:
-            return 4;
-        case FeatureKind::Time:
-            return 2;
-        default:
-            return 1;
-    }
-}
-
 /// Triangle wave of period 1 between -1 (phase 0) and 1 (phase 0.5). Two of them, a quarter apart,
 /// trace a closed curve without the trigonometry that differs between C libraries.
 double wave(double phase) {
