@@ -1,5 +1,7 @@
 #include "exact_sum.hpp"
 
+#include <algorithm>
+
 namespace ad {
 
 namespace {
@@ -47,7 +49,8 @@ void ExactSum::carry() {
     pending_ = 0;
 }
 
-double ExactSum::value() const {
+double ExactSum::mean() const {
+    if (count_ == 0) return kMissing;
     ExactSum magnitude = *this;
     magnitude.carry();
     const bool negative = magnitude.digits_[kDigits - 1] < 0;
@@ -63,15 +66,11 @@ double ExactSum::value() const {
         sum = sum * 0x1.0p32 + static_cast<double>(magnitude.digits_[i]);
     }
     constexpr int kLowestExponent = -1074;
-    const double scaled = std::ldexp(sum, static_cast<int>(lowest) * kDigitBits + kLowestExponent);
-    return negative ? -scaled : scaled;
-}
-
-double ExactSum::mean() const {
-    if (count_ == 0) return kMissing;
-    const double sum = value();
-    if (std::isfinite(sum)) return sum / static_cast<double>(count_);
-    return std::copysign(std::numeric_limits<double>::max(), sum);
+    // divided before it is scaled: the sum of large values is beyond a double, their mean is not
+    const double mean = std::ldexp(sum / static_cast<double>(count_),
+                                   static_cast<int>(lowest) * kDigitBits + kLowestExponent);
+    const double finite = std::min(mean, std::numeric_limits<double>::max());
+    return negative ? -finite : finite;
 }
 
 void ExactSum::save(Writer& out) const {
@@ -89,6 +88,9 @@ ExactSum ExactSum::load(Reader& in) {
             throw CorruptModel("digit out of range");
         }
     }
+    // 2^64 of the largest doubles stay far below this, and merging far from overflow
+    const std::int64_t top = sum.digits_[kDigits - 1];
+    if (top < -kDigitMask || top > kDigitMask) throw CorruptModel("sum out of range");
     sum.count_ = in.number<std::uint64_t>();
     return sum;
 }

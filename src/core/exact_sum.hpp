@@ -27,7 +27,6 @@ class ExactSum {
     static constexpr std::uint32_t kAddsBeforeCarry = 1U << 30;
 
     void carry();
-    double value() const;
 
     std::array<std::int64_t, kDigits> digits_{};
     std::uint64_t count_ = 0;

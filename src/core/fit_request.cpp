@@ -25,11 +25,11 @@ std::int64_t take_integer(const Json& options, const std::string& key, std::int6
     if (found == options.end() || found->is_null()) return otherwise;
     if (!found->is_number_integer()) throw InvalidParameter("\"" + key + "\" must be an integer");
     const auto value = found->get<std::int64_t>();
-    if (value < low || value > high) {
-        throw InvalidParameter(
-            "value " + std::to_string(value) + " of \"" + key + "\" is out of range",
-            "Valid values are between " + std::to_string(low) + " and " + std::to_string(high) +
-                ".");
+    const bool wrapped = found->is_number_unsigned() && value < 0;
+    if (wrapped || value < low || value > high) {
+        throw InvalidParameter("value " + found->dump() + " of \"" + key + "\" is out of range",
+                               "Valid values are between " + std::to_string(low) + " and " +
+                                   std::to_string(high) + ".");
     }
     return value;
 }

@@ -84,24 +84,29 @@ void FitState::shrink() {
 
 void FitState::forget_labels() {
     if (labels_.empty()) return;
-    std::unordered_map<std::uint64_t, std::string> used;
-    for (std::size_t i = 0; i < hashes_.size(); ++i) {
-        for (std::size_t j = 0; j < schema_.size(); ++j) {
-            if (schema_[j].kind != FeatureKind::Category) continue;
-            const auto label = labels_.find(row(i)[j].category);
-            if (label != labels_.end()) used.insert(*label);
-        }
-    }
+    Labels used;
+    for (std::size_t i = 0; i < hashes_.size(); ++i) copy_labels(row(i), labels_, used);
     labels_.swap(used);
+}
+
+/// Only the labels of kept rows: a state that merges many others must not gather all of theirs.
+void FitState::copy_labels(const Cell* cells, const Labels& from, Labels& to) const {
+    if (from.empty()) return;
+    for (std::size_t j = 0; j < schema_.size(); ++j) {
+        if (schema_[j].kind != FeatureKind::Category) continue;
+        const auto label = from.find(cells[j].category);
+        if (label != from.end()) to.insert(*label);
+    }
 }
 
 void FitState::merge(const FitState& other) {
     rows_seen_ += other.rows_seen_;
     limit_ = std::min(limit_, other.limit_);
     for (std::size_t i = 0; i < other.hashes_.size(); ++i) {
-        if (other.hashes_[i] <= limit_) keep(other.hashes_[i], other.row(i));
+        if (other.hashes_[i] > limit_) continue;
+        keep(other.hashes_[i], other.row(i));
+        copy_labels(other.row(i), other.labels_, labels_);
     }
-    labels_.insert(other.labels_.begin(), other.labels_.end());
     for (std::size_t j = 0; j < sums_.size(); ++j) sums_[j].merge(other.sums_[j]);
     if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
 }
@@ -144,12 +149,19 @@ FitState FitState::load(std::string_view bytes) {
     auto schema = load_schema(in);
     FitState state(std::move(request), std::move(schema));
     state.sample_size_ = in.number<std::uint32_t>();
+    if (state.sample_size_ == 0) throw CorruptModel("the sample has no size");
     state.rows_seen_ = in.number<std::uint64_t>();
     state.limit_ = in.number<std::uint64_t>();
     state.hashes_ = in.array<std::uint64_t>();
-    const std::size_t cells = state.hashes_.size() * state.schema_.size();
-    for (std::size_t i = 0; i < cells; ++i) {
-        state.cells_.push_back(category_cell(in.number<std::uint64_t>()));
+    if (state.hashes_.size() > state.request_.sample_size) throw CorruptModel("too many rows");
+    for (std::size_t i = 0; i < state.hashes_.size(); ++i) {
+        for (const auto& feature : state.schema_) {
+            const Cell cell = category_cell(in.number<std::uint64_t>());
+            if (feature.kind != FeatureKind::Category && std::isinf(cell.number)) {
+                throw CorruptModel("a number of the sample is infinite");
+            }
+            state.cells_.push_back(cell);
+        }
     }
     constexpr std::size_t kSmallestLabel = 12;
     for (auto n = in.count(kSmallestLabel); n > 0; --n) {

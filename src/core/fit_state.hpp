@@ -56,6 +56,8 @@ class FitState {
     void keep(std::uint64_t hash, const Cell* cells);
     void shrink();
     void forget_labels();
+    using Labels = std::unordered_map<std::uint64_t, std::string>;
+    void copy_labels(const Cell* cells, const Labels& from, Labels& to) const;
     const Cell* row(std::size_t i) const { return cells_.data() + i * schema_.size(); }
 
     std::string request_text_;
@@ -66,7 +68,7 @@ class FitState {
     std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
     std::vector<std::uint64_t> hashes_;
     std::vector<Cell> cells_;  ///< row-major
-    std::unordered_map<std::uint64_t, std::string> labels_;
+    Labels labels_;
     std::vector<ExactSum> sums_;
 };
 

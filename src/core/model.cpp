@@ -49,17 +49,16 @@ Matrix accepted_rows(const Columns& all, const std::vector<std::uint8_t>& reject
 }
 
 /// Scores a long matrix in blocks, so that a cancel request is noticed between them.
-std::vector<double> score_in_blocks(const Detector& detector, const Columns& all) {
+void score_in_blocks(const Detector& detector, const Columns& all, double* scores) {
     constexpr std::size_t kBlock = 1024;
-    std::vector<double> scores(all.rows);
+    if (all.rows <= kBlock) return detector.score(all, scores);
     std::vector<const double*> shifted(all.count);
     for (std::size_t start = 0; start < all.rows; start += kBlock) {
         poll();
         for (std::size_t j = 0; j < all.count; ++j) shifted[j] = all.column[j] + start;
         const Columns block{shifted.data(), all.count, std::min(kBlock, all.rows - start)};
-        detector.score(block, scores.data() + start);
+        detector.score(block, scores + start);
     }
-    return scores;
 }
 
 }  // namespace
@@ -83,8 +82,10 @@ Model Model::fit(FitState& state) {
     auto scores = model.fit_detector(sample, request);
     std::sort(scores.begin(), scores.end());
     model.calibration_ = Calibration(scores);
+    const bool by_p_value = request.threshold.method == ThresholdMethod::PValue;
     model.threshold_ =
-        std::clamp(model.threshold_rule_.resolve(scores, model.detector_->natural_threshold()),
+        std::clamp(request.threshold.resolve(by_p_value ? model.calibration_.scores() : scores,
+                                             model.detector_->natural_threshold()),
                    -kLargest, kLargest);
     return model;
 }
@@ -103,12 +104,14 @@ std::vector<double> Model::fit_detector(const Sample& sample, const FitRequest& 
     rows_fitted_ = matrix.rows();
     detector_->fit(matrix.view(), request.params,
                    Random(static_cast<std::uint64_t>(request.random_seed)));
-    return score_in_blocks(*detector_, matrix.view());
+    std::vector<double> scores(matrix.rows());
+    score_in_blocks(*detector_, matrix.view(), scores.data());
+    return scores;
 }
 
 void Model::score(const Cells& cells, Scratch& scratch, double* scores) const {
     preprocess_.apply(cells, scratch.block);
-    detector_->score(scratch.block.view(cells.rows), scores);
+    score_in_blocks(*detector_, scratch.block.view(cells.rows), scores);
     for (std::size_t i = 0; i < scratch.block.rejected.size(); ++i) {
         if (scratch.block.rejected[i] != 0) scores[i] = kMissing;
     }
@@ -251,6 +254,9 @@ Model Model::load(std::string_view bytes) {
     model.rows_seen_ = in.number<std::uint64_t>();
     model.rows_fitted_ = in.number<std::uint64_t>();
     model.preprocess_.load(in, model.schema_);
+    if (model.preprocess_.rule().impute == Impute::None && !algorithm.takes_missing) {
+        throw CorruptModel("the algorithm takes no missing values");
+    }
     model.calibration_ = Calibration::load(in);
     model.threshold_ = in.real(-kLargest, kLargest);
     model.detector_->load(in, model.preprocess_.columns());

@@ -129,9 +129,15 @@ Json describe(std::span<const ParamSpec> specs) {
 }
 
 Json parse_object(std::string_view text, std::string_view what) {
+    // nothing that we read is deep, and writing deep JSON recurses
+    constexpr int kDeepest = 16;
+    const auto refuse_deep = [&](int depth, Json::parse_event_t, Json&) {
+        if (depth > kDeepest) throw InvalidParameter(std::string(what) + " is nested too deeply");
+        return true;
+    };
     Json value;
     try {
-        value = Json::parse(text);
+        value = Json::parse(text, refuse_deep);
     } catch (const nlohmann::json::exception& failure) {
         throw InvalidParameter(std::string(what) + " is not valid JSON: " + failure.what());
     }

@@ -37,13 +37,17 @@ double portable_log2(double x) {
         fraction *= 2.0;
         --exponent;
     }
-    // ln(f) = 2 atanh(s), s = (f - 1) / (f + 1), |s| <= 0.172: s^2 falls by 0.03 a term
-    const double s = (fraction - 1.0) / (fraction + 1.0);
+    // ln(1 + f) = 2 atanh(s), s = f / (2 + f), |s| <= 0.172: s^2 falls by 0.03 a term. The rounding
+    // of s must not reach the leading term, so 2 s becomes f - f^2/2 + s f^2/2 (as in fdlibm).
+    const double f = fraction - 1.0;
+    const double s = f / (2.0 + f);
     const double s2 = s * s;
     constexpr int kTerms = 12;
     double sum = 0.0;
-    for (int n = kTerms; n >= 0; --n) sum = sum * s2 + 1.0 / (2 * n + 1);
-    return exponent + 2.0 * s * sum / kLn2;
+    for (int n = kTerms; n >= 1; --n) sum = sum * s2 + 1.0 / (2 * n + 1);
+    const double half_square = 0.5 * f * f;
+    const double log = f - (half_square - s * (half_square + 2.0 * s2 * sum));
+    return exponent + log / kLn2;
 }
 
 }  // namespace ad

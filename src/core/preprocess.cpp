@@ -13,6 +13,11 @@ constexpr double kWeek = 7 * kDay;
 constexpr double kDaysAWeek = 7.0;
 constexpr double kDaysAYear = 365.2425;
 
+/// Infinity is an extreme number, but has no time of day.
+bool is_absent(Cell cell, FeatureKind kind) {
+    return columns_of(kind) > 1 ? !std::isfinite(cell.number) : is_missing(cell, kind);
+}
+
 /// Triangle wave of period 1 between -1 (phase 0) and 1 (phase 0.5). Two of them, a quarter apart,
 /// trace a closed curve without the trigonometry that differs between C libraries.
 double wave(double phase) {
@@ -151,7 +156,7 @@ void Preprocess::encode(const Learned& learned, const Cell* in, std::size_t rows
     }
     for (std::size_t i = 0; i < rows; ++i) {
         double value = in[i].number;
-        if (imputes() && std::isnan(value)) value = learned.fill;
+        if (imputes() && is_absent(in[i], learned.kind)) value = learned.fill;
         switch (learned.kind) {
             case FeatureKind::Timestamp:
                 put_phase(value, kDay, out + i, out + rows + i);
@@ -189,6 +194,7 @@ void Preprocess::apply(const Cells& cells, Block& block) const {
             block.pointers[column++] = out + k * rows;
         }
     }
+    block.rejected.clear();  // of the model that used the block before
     if (rule_.impute == Impute::Reject) mark_rejected(cells, block.rejected);
 }
 
@@ -196,7 +202,7 @@ void Preprocess::mark_rejected(const Cells& cells, std::vector<std::uint8_t>& re
     rejected.assign(cells.rows, 0);
     for (std::size_t j = 0; j < features_.size(); ++j) {
         for (std::size_t i = 0; i < cells.rows; ++i) {
-            if (is_missing(cells.column[j][i], features_[j].kind)) rejected[i] = 1;
+            if (is_absent(cells.column[j][i], features_[j].kind)) rejected[i] = 1;
         }
     }
 }
@@ -240,7 +246,9 @@ void Preprocess::load(Reader& in, const Schema& schema) {
             throw CorruptModel("wrong number of quantiles");
         }
         constexpr std::size_t kSmallestCategory = 16;
-        stats.categories.resize(in.count(kSmallestCategory));
+        const auto categories = in.count(kSmallestCategory);
+        if (categories > kMaxCategories) throw CorruptModel("too many categories");
+        stats.categories.resize(categories);
         for (auto& category : stats.categories) {
             category.hash = in.number<std::uint64_t>();
             category.count = in.number<std::uint32_t>();

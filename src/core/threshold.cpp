@@ -18,9 +18,7 @@ double above(double score) {
 /// below it, so that a constant score flags nothing.
 double threshold_for_count(const std::vector<double>& scores, std::size_t count) {
     if (count >= scores.size()) return scores.front();
-    const double highest_below = scores[scores.size() - count - 1];
-    const auto next = std::upper_bound(scores.begin(), scores.end(), highest_below);
-    return next == scores.end() ? above(highest_below) : *next;
+    return above(scores[scores.size() - count - 1]);
 }
 
 /// Upper fence of the box plot for skewed data: the distance is measured on the upper half only.
@@ -97,7 +95,8 @@ double ThresholdRule::resolve(const std::vector<double>& scores, double natural)
             return threshold_for_count(scores,
                                        static_cast<std::size_t>(std::floor(value * n + 0.5)));
         case ThresholdMethod::Quantile:
-            return quantile(scores, value);
+            // strictly above, or a quantile among equal scores would flag them all
+            return above(quantile(scores, value));
         case ThresholdMethod::Score:
             return value;
         case ThresholdMethod::PValue: {

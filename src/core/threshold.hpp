@@ -17,7 +17,8 @@ struct ThresholdRule {
     Json to_json() const;
 
     /// The threshold for the `scores` (sorted, ascending, not empty) of the training rows.
-    /// `natural` is the algorithm's own choice for Auto, or NaN.
+    /// For PValue they are the calibration's, so that a row is an anomaly exactly if its p-value
+    /// says so. `natural` is the algorithm's own choice for Auto, or NaN.
     double resolve(const std::vector<double>& scores, double natural) const;
 };
 
@@ -34,6 +35,7 @@ class Calibration {
     /// (1 + number of calibration scores >= score) / (1 + n)
     double p_value(double score) const;
     std::size_t size() const { return scores_.size(); }
+    const std::vector<double>& scores() const { return scores_; }
 
     void save(Writer& out) const { out.array(scores_); }
     static Calibration load(Reader& in);

@@ -3,6 +3,7 @@
 // Iglewicz, Hoaglin: "How to Detect and Handle Outliers", ASQC 1993 (the modified z-score, the
 // mean absolute deviation where the median one is 0, and the threshold 3.5).
 #include <algorithm>
+#include <numeric>
 
 #include "../registry.hpp"
 
@@ -22,8 +23,7 @@ double median_of(std::vector<double>& values) {
     std::nth_element(values.begin(), at, values.end());
     const double upper = *at;
     if (values.size() % 2 == 1) return upper;
-    const double lower = *std::max_element(values.begin(), at);
-    return lower / 2 + upper / 2;
+    return std::midpoint(*std::max_element(values.begin(), at), upper);
 }
 
 class Mad final : public Detector {

@@ -1,0 +1,173 @@
+#include "core/fit_request.hpp"
+
+#include "testing.hpp"
+
+namespace ad::test {
+namespace {
+
+FitRequest parse(const Json& options) { return FitRequest::parse(options.dump()); }
+
+void expect_refused(const Json& options, std::initializer_list<std::string_view> message,
+                    std::initializer_list<std::string_view> hint = {}) {
+    SCOPED_TRACE(options.dump());
+    expect_error<InvalidParameter>([&] { parse(options); }, message, hint);
+}
+
+TEST(FitRequest, Defaults) {
+    const auto request = FitRequest::parse("{}");
+    EXPECT_EQ(request.algorithm->name, "isolation_forest");
+    EXPECT_EQ(request.params.number("n_estimators"), 100.0);
+    EXPECT_EQ(request.preprocess.impute, Impute::None);
+    EXPECT_EQ(request.threshold.method, ThresholdMethod::Auto);
+    EXPECT_TRUE(request.features.empty());
+    EXPECT_EQ(request.identity_columns, 0U);
+    EXPECT_EQ(request.sample_size, FitRequest::kDefaultSampleSize);
+    EXPECT_EQ(request.random_seed, 0);
+    EXPECT_EQ(request.max_memory, std::uint64_t{std::numeric_limits<std::int64_t>::max()});
+}
+
+TEST(FitRequest, TakesEveryOption) {
+    const auto request = parse({{"algorithm", "mad"},
+                                {"parameters", Json::object()},
+                                {"preprocess", {{"impute", "constant"}, {"fill_value", -1}}},
+                                {"threshold", {{"method", "quantile"}, {"value", 0.99}}},
+                                {"features", {"a", "b"}},
+                                {"identity_columns", 2},
+                                {"sample_size", 100},
+                                {"random_seed", -7},
+                                {"max_memory", 1000000}});
+    EXPECT_EQ(request.algorithm->name, "mad");
+    EXPECT_EQ(request.preprocess.to_json().dump(), R"({"impute":"constant","fill_value":-1.0})");
+    EXPECT_EQ(request.threshold.to_json().dump(), R"({"method":"quantile","value":0.99})");
+    EXPECT_EQ(request.features, (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(request.identity_columns, 2U);
+    EXPECT_EQ(request.sample_size, 100U);
+    EXPECT_EQ(request.random_seed, -7);
+    EXPECT_EQ(request.max_memory, 1000000U);
+}
+
+TEST(FitRequest, NullIsAbsent) {
+    const auto request =
+        parse({{"parameters", nullptr}, {"features", nullptr}, {"sample_size", nullptr}});
+    EXPECT_EQ(request.sample_size, FitRequest::kDefaultSampleSize);
+}
+
+TEST(FitRequest, RefusesUnknownOptions) {
+    expect_refused({{"sample", 5}}, {"option of ad_fit", "\"sample\""},
+                   {"algorithm", "sample_size", "random_seed", "max_memory"});
+    expect_refused({{"algorithm", "magic"}}, {"\"magic\""}, {"isolation_forest, mad"});
+    expect_refused({{"parameters", {{"trees", 5}}}}, {"isolation_forest", "\"trees\""},
+                   {"n_estimators, max_samples"});
+    expect_refused({{"algorithm", "mad"}, {"parameters", {{"n_estimators", 5}}}},
+                   {"mad", "\"n_estimators\""}, {"takes none"});
+    expect_refused({{"preprocess", {{"scale", true}}}}, {"preprocess", "\"scale\""},
+                   {"impute, fill_value"});
+    expect_refused({{"threshold", {{"mehtod", "auto"}}}}, {"threshold", "\"mehtod\""},
+                   {"method, value"});
+}
+
+TEST(FitRequest, RefusesWrongTypes) {
+    for (const Json& wrong : {Json(5), Json("x"), Json::array()}) {
+        expect_refused({{"parameters", wrong}}, {"\"parameters\"", "a JSON object"});
+        expect_refused({{"preprocess", wrong}}, {"\"preprocess\"", "a JSON object"});
+        expect_refused({{"threshold", wrong}}, {"\"threshold\"", "a JSON object"});
+    }
+    expect_refused({{"algorithm", 5}}, {"\"algorithm\"", "a string"});
+    expect_refused({{"features", "a"}}, {"\"features\"", "array of strings"});
+    expect_refused({{"features", {1}}}, {"\"features\"", "array of strings"});
+    for (const auto key : {"identity_columns", "sample_size", "random_seed", "max_memory"}) {
+        expect_refused({{key, 1.5}}, {key, "an integer"});
+        expect_refused({{key, "1"}}, {key, "an integer"});
+    }
+}
+
+TEST(FitRequest, RefusesIntegersOutOfRange) {
+    expect_refused({{"sample_size", 0}}, {"value 0 ", "\"sample_size\""},
+                   {"between 1 and 10000000"});
+    expect_refused({{"sample_size", 10000001}}, {"10000001"}, {"between 1 and 10000000"});
+    expect_refused({{"identity_columns", -1}}, {"value -1 ", "\"identity_columns\""},
+                   {"between 0 and 64"});
+    expect_refused({{"identity_columns", 65}}, {"value 65 "}, {"between 0 and 64"});
+    expect_refused({{"max_memory", 0}}, {"value 0 ", "\"max_memory\""}, {"between 1 and"});
+    for (const auto key : {"identity_columns", "sample_size", "random_seed", "max_memory"}) {
+        expect_refused({{key, 18446744073709551615ULL}}, {"value 18446744073709551615 ", key},
+                       {"between"});
+    }
+}
+
+TEST(FitRequest, TakesEverySeed) {
+    for (const auto seed : {std::numeric_limits<std::int64_t>::min(),
+                            std::numeric_limits<std::int64_t>::max(), std::int64_t{0}}) {
+        EXPECT_EQ(parse({{"random_seed", seed}}).random_seed, seed);
+    }
+}
+
+TEST(FitRequest, ContaminationIsAThreshold) {
+    for (const auto algorithm : {"isolation_forest", "mad"}) {
+        const auto request =
+            parse({{"algorithm", algorithm}, {"parameters", {{"contamination", 0.1}}}});
+        EXPECT_EQ(request.threshold.method, ThresholdMethod::Contamination);
+        EXPECT_EQ(request.threshold.value, 0.1);
+    }
+    const Json automatic{{"contamination", "auto"}};
+    EXPECT_EQ(parse({{"parameters", automatic}}).threshold.method, ThresholdMethod::Auto);
+    const Json score{{"method", "score"}, {"value", 0.7}};
+    EXPECT_EQ(parse({{"parameters", automatic}, {"threshold", score}}).threshold.value, 0.7);
+}
+
+TEST(FitRequest, RefusesBadContamination) {
+    const Json score{{"method", "score"}, {"value", 0.7}};
+    expect_refused({{"parameters", {{"contamination", 0.1}}}, {"threshold", score}},
+                   {"\"contamination\"", "\"threshold\"", "exclude"});
+    expect_refused({{"parameters", {{"contamination", 0.6}}}}, {"0.6", "contamination"},
+                   {"between 0.0 and 0.5"});
+    expect_refused({{"parameters", {{"contamination", -0.1}}}}, {"-0.1", "contamination"},
+                   {"between 0.0 and 0.5"});
+    for (const Json& wrong : {Json("much"), Json(true), Json(nullptr)}) {
+        expect_refused({{"parameters", {{"contamination", wrong}}}},
+                       {"\"contamination\"", "a number or \"auto\""});
+    }
+}
+
+TEST(FitRequest, ImputePolicies) {
+    const auto policy = [](const char* algorithm, const Json& options) {
+        return parse({{"algorithm", algorithm}, {"preprocess", options}}).preprocess.to_json();
+    };
+    EXPECT_EQ(policy("isolation_forest", Json::object()).dump(), R"({"impute":"none"})");
+    EXPECT_EQ(policy("mad", Json::object()).dump(), R"({"impute":"median"})");
+    for (const auto name : {"median", "mean", "reject"}) {
+        for (const auto algorithm : {"isolation_forest", "mad"}) {
+            EXPECT_EQ(policy(algorithm, {{"impute", name}})["impute"], name);
+        }
+    }
+    EXPECT_EQ(policy("mad", {{"impute", "constant"}}).dump(),
+              R"({"impute":"constant","fill_value":0.0})");
+}
+
+TEST(FitRequest, RefusesBadImputePolicies) {
+    expect_refused({{"preprocess", {{"impute", "zero"}}}}, {"\"impute\"", "\"zero\""},
+                   {"none, median, mean, constant, reject"});
+    expect_refused({{"algorithm", "mad"}, {"preprocess", {{"impute", "none"}}}},
+                   {"\"impute\"", "\"none\""}, {"are: median, mean, constant, reject"});
+    expect_refused({{"preprocess", {{"impute", 5}}}}, {"\"impute\"", "5"}, {"median"});
+    expect_refused({{"preprocess", {{"impute", "mean"}, {"fill_value", 1}}}},
+                   {"\"fill_value\"", "\"constant\""});
+    expect_refused({{"preprocess", {{"impute", "constant"}, {"fill_value", "1"}}}},
+                   {"\"fill_value\"", "a number"});
+}
+
+TEST(FitRequest, MemoryLimitSaysBothFigures) {
+    const auto request = parse({{"sample_size", 1000000}, {"max_memory", 10 << 20}});
+    // 1,000,000 rows x (7 cells x 20 features + 4) x 8 bytes = 1,152,000,000 bytes
+    EXPECT_EQ(request.memory_bytes(20), 1152000000U);
+    expect_error<MemoryLimit>([&] { request.check_memory(20); },
+                              {"1000000 rows", "20 features", "1099 MB", "10 MB"},
+                              {"sample_size", "anomaly_detect.max_training_memory"});
+    EXPECT_THROW(FitState(Json{{"max_memory", 1000}}.dump(), numbers(1)), MemoryLimit);
+    const auto exact = parse({{"sample_size", 10}, {"max_memory", 10 * 11 * 8}});
+    EXPECT_NO_THROW(exact.check_memory(1));
+    EXPECT_THROW(exact.check_memory(2), MemoryLimit);
+}
+
+}  // namespace
+}  // namespace ad::test
