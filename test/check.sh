@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test there is. The last line is "N passed, N failed"; the logs stay in build/check.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "$0")/lib.sh"
 
 logs=$repo/build/check
@@ -53,13 +54,21 @@ show_regress() {
 }
 show_isolation() { show_regress "$1"; }
 
-show_tap() { grep -vE '^ *ok [0-9]' "$1" | tail -n 200; }
+show_tap() {
+    local script
+    grep -vE '^ *ok [0-9]' "$1" | tail -n 200
+    while read -r script; do
+        echo "--- the end of the log of $script"
+        tail -n 40 "$scratch/run/tmp_check/log/regress_log_$(basename -s .pl "$script")"
+    done < <(sed -nE 's/^(test.*\.pl) +\(Wstat.*/\1/p' "$1")
+}
 
 prepare_server() {
     temp_install
     # Read by the server's user, who may have no access to the repository.
     cp -r sql expected test "$scratch/run" 2>/dev/null || true
     [[ $(id -u) != 0 ]] || chown -R postgres: "$scratch/run"
+    # shellcheck disable=SC2119
     start_server
 }
 
@@ -96,12 +105,14 @@ server_stages() {
     stage server "$none" "$none" prepare_server || return 0
     use_server
 
+    # shellcheck disable=SC2046  # names of tests have no spaces
     if have 'sql/*.sql'; then
         stage regress "$result" "$broken" pg_regress regress regress/pg_regress \
             contrib_regression $(basename -s .sql sql/*.sql) || true
     else
         skip regress "no files in sql/"
     fi
+    # shellcheck disable=SC2046
     if have 'test/specs/*.spec'; then
         stage isolation "$result" "$broken" pg_regress isolation \
             isolation/pg_isolation_regress isolation_regression --inputdir=test \

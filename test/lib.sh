@@ -1,9 +1,10 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by the scripts of test/, demo/ and bench/, whose working directory becomes the
 # repository's: a PostgreSQL of our own, which leaves the installed one and its servers alone.
 
 umask 022
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$repo"
+cd "$repo" || exit
 
 # Whatever points at a server of the caller's must not reach ours, nor ours reach it.
 for name in ${!PG*}; do

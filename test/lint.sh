@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks what a compiler alone does not: the layers of docs/internals.md, and the module's shape.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "$0")/lib.sh"
 
 faults=0
@@ -70,7 +71,7 @@ compilers() {
 # it is loaded or when the process ends (.init_array has one entry of the compiler's own).
 module() {
     local library
-    build_module
+    build_module || { fault "the module does not build"; return; }
     for library in $(readelf -d anomaly_detect.so | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
         case $library in
             libstdc++.so.6 | libm.so.6 | libgcc_s.so.1 | libc.so.6 | ld-linux-*) ;;
