@@ -37,19 +37,19 @@ export PG_CONFIG KEEP
 .NOTPARALLEL:
 
 deps:
-	test/deps.sh
+	@test/deps.sh
 check:
-	test/check.sh
+	@test/check.sh
 unit:
-	test/unit.sh
+	@test/unit.sh
 lint:
-	test/lint.sh
+	@test/lint.sh
 format format-check:
-	test/format.sh $@
+	@test/format.sh $@
 demo:
-	demo/run.sh
+	@demo/run.sh
 bench:
-	bench/run.sh
+	@bench/run.sh
 $(filter-out $(LOCAL_GOALS),$(MAKECMDGOALS)):
 	$(MAKE) $@
 

@@ -81,9 +81,12 @@ use_server() {
 start_server() {
     use_server
     as_server mkdir -m 700 "$PGHOST"
-    as_server "$bin/initdb" -D "$scratch/run/data" -U postgres -A trust -E UTF8 --no-locale \
-        --no-sync >"$scratch/initdb.log"
-    printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" 'fsync = off' \
-        "$@" | as_server tee -a "$scratch/run/data/postgresql.conf" >/dev/null
-    as_server "$bin/pg_ctl" -D "$scratch/run/data" -l "$scratch/run/server.log" -s -w start
+    (
+        # The server's user may have no access to the repository.
+        cd "$scratch/run"
+        as_server "$bin/initdb" -D data -U postgres -A trust -E UTF8 --no-locale --no-sync >/dev/null
+        printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" 'fsync = off' \
+            "$@" | as_server tee -a data/postgresql.conf >/dev/null
+        as_server "$bin/pg_ctl" -D data -l server.log -s -w start
+    )
 }
