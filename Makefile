@@ -24,8 +24,6 @@ PG_HEADERS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -Isrc \
 
 EXTRA_CLEAN = $(OBJS:.o=.d) build results output_iso
 
-PG_CONFIG ?= pg_config
-
 # Goals of the repository itself: they install what they need and never read PGXS, which a fresh
 # machine does not have and which has a `check` of its own.
 LOCAL_GOALS = bench check demo deps format format-check lint unit
@@ -33,7 +31,6 @@ LOCAL_GOALS = bench check demo deps format format-check lint unit
 
 ifneq ($(filter $(LOCAL_GOALS),$(MAKECMDGOALS)),)
 
-export PG_CONFIG KEEP
 .NOTPARALLEL:
 
 deps:
@@ -56,6 +53,7 @@ $(filter-out $(LOCAL_GOALS),$(MAKECMDGOALS)):
 else
 
 override with_llvm := no
+PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
