@@ -153,7 +153,7 @@ FitState FitState::load(std::string_view bytes) {
     state.rows_seen_ = in.number<std::uint64_t>();
     state.limit_ = in.number<std::uint64_t>();
     state.hashes_ = in.array<std::uint64_t>();
-    if (state.hashes_.size() > state.request_.sample_size) throw CorruptModel("too many rows");
+    if (state.hashes_.size() > state.sample_size_) throw CorruptModel("too many rows");
     for (std::size_t i = 0; i < state.hashes_.size(); ++i) {
         for (const auto& feature : state.schema_) {
             const Cell cell = category_cell(in.number<std::uint64_t>());

@@ -147,7 +147,7 @@ double quantile(const std::vector<double>& sorted, double q) {
     const auto below = static_cast<std::size_t>(position);
     if (below + 1 >= sorted.size()) return sorted.back();
     const double weight = position - static_cast<double>(below);
-    return sorted[below] * (1.0 - weight) + sorted[below + 1] * weight;
+    return std::lerp(sorted[below], sorted[below + 1], weight);  // exact between equal values
 }
 
 }  // namespace ad

@@ -23,8 +23,17 @@ TEST(ExactSum, OfNothingHasNoMean) { EXPECT_TRUE(std::isnan(ExactSum().mean()));
 
 TEST(ExactSum, OfOneValueIsTheValue) {
     Random random(3);
-    std::vector<double> values{0.0,       1.0,       -1.0,     0.1,     kLargest,       -kLargest,
-                               kDenormal, -kDenormal, 0x1p-1022, 0x1p-1023, 0x1.fffffffffffffp-1022};
+    std::vector<double> values{0.0,
+                               1.0,
+                               -1.0,
+                               0.1,
+                               kLargest,
+                               -kLargest,
+                               kDenormal,
+                               -kDenormal,
+                               0x1p-1022,
+                               0x1p-1023,
+                               0x1.fffffffffffffp-1022};
     while (values.size() < 5000) {
         const auto value = std::bit_cast<double>(random.next());
         if (std::isfinite(value)) values.push_back(value);

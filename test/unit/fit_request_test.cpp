@@ -21,9 +21,8 @@ TEST(FitRequest, Defaults) {
     EXPECT_EQ(request.threshold.method, ThresholdMethod::Auto);
     EXPECT_TRUE(request.features.empty());
     EXPECT_EQ(request.identity_columns, 0U);
-    EXPECT_EQ(request.sample_size, FitRequest::kDefaultSampleSize);
+    EXPECT_EQ(request.sample_size, 0U);
     EXPECT_EQ(request.random_seed, 0);
-    EXPECT_EQ(request.max_memory, std::uint64_t{std::numeric_limits<std::int64_t>::max()});
 }
 
 TEST(FitRequest, TakesEveryOption) {
@@ -34,8 +33,7 @@ TEST(FitRequest, TakesEveryOption) {
                                 {"features", {"a", "b"}},
                                 {"identity_columns", 2},
                                 {"sample_size", 100},
-                                {"random_seed", -7},
-                                {"max_memory", 1000000}});
+                                {"random_seed", -7}});
     EXPECT_EQ(request.algorithm->name, "mad");
     EXPECT_EQ(request.preprocess.to_json().dump(), R"({"impute":"constant","fill_value":-1.0})");
     EXPECT_EQ(request.threshold.to_json().dump(), R"({"method":"quantile","value":0.99})");
@@ -43,18 +41,17 @@ TEST(FitRequest, TakesEveryOption) {
     EXPECT_EQ(request.identity_columns, 2U);
     EXPECT_EQ(request.sample_size, 100U);
     EXPECT_EQ(request.random_seed, -7);
-    EXPECT_EQ(request.max_memory, 1000000U);
 }
 
 TEST(FitRequest, NullIsAbsent) {
     const auto request =
         parse({{"parameters", nullptr}, {"features", nullptr}, {"sample_size", nullptr}});
-    EXPECT_EQ(request.sample_size, FitRequest::kDefaultSampleSize);
+    EXPECT_EQ(request.sample_size, 0U);
 }
 
 TEST(FitRequest, RefusesUnknownOptions) {
     expect_refused({{"sample", 5}}, {"option of ad_fit", "\"sample\""},
-                   {"algorithm", "sample_size", "random_seed", "max_memory"});
+                   {"algorithm", "sample_size", "random_seed"});
     expect_refused({{"algorithm", "magic"}}, {"\"magic\""}, {"isolation_forest, mad"});
     expect_refused({{"parameters", {{"trees", 5}}}}, {"isolation_forest", "\"trees\""},
                    {"n_estimators, max_samples"});
@@ -75,7 +72,7 @@ TEST(FitRequest, RefusesWrongTypes) {
     expect_refused({{"algorithm", 5}}, {"\"algorithm\"", "a string"});
     expect_refused({{"features", "a"}}, {"\"features\"", "array of strings"});
     expect_refused({{"features", {1}}}, {"\"features\"", "array of strings"});
-    for (const auto key : {"identity_columns", "sample_size", "random_seed", "max_memory"}) {
+    for (const auto key : {"identity_columns", "sample_size", "random_seed"}) {
         expect_refused({{key, 1.5}}, {key, "an integer"});
         expect_refused({{key, "1"}}, {key, "an integer"});
     }
@@ -88,8 +85,7 @@ TEST(FitRequest, RefusesIntegersOutOfRange) {
     expect_refused({{"identity_columns", -1}}, {"value -1 ", "\"identity_columns\""},
                    {"between 0 and 64"});
     expect_refused({{"identity_columns", 65}}, {"value 65 "}, {"between 0 and 64"});
-    expect_refused({{"max_memory", 0}}, {"value 0 ", "\"max_memory\""}, {"between 1 and"});
-    for (const auto key : {"identity_columns", "sample_size", "random_seed", "max_memory"}) {
+    for (const auto key : {"identity_columns", "sample_size", "random_seed"}) {
         expect_refused({{key, 18446744073709551615ULL}}, {"value 18446744073709551615 ", key},
                        {"between"});
     }
@@ -156,17 +152,23 @@ TEST(FitRequest, RefusesBadImputePolicies) {
                    {"\"fill_value\"", "a number"});
 }
 
+// 20 numbers: 5 + 20 x (4 + 2 x 1) = 125 cells of 8 bytes, 1,000 bytes a row.
 TEST(FitRequest, MemoryLimitSaysBothFigures) {
-    const auto request = parse({{"sample_size", 1000000}, {"max_memory", 10 << 20}});
-    // 1,000,000 rows x (7 cells x 20 features + 4) x 8 bytes = 1,152,000,000 bytes
-    EXPECT_EQ(request.memory_bytes(20), 1152000000U);
-    expect_error<MemoryLimit>([&] { request.check_memory(20); },
-                              {"1000000 rows", "20 features", "1099 MB", "10 MB"},
+    const auto request = parse({{"sample_size", 1000000}});
+    EXPECT_EQ(request.affordable_sample(numbers(20), 1000000000), 1000000U);
+    expect_error<MemoryLimit>([&] { request.affordable_sample(numbers(20), 10 << 20); },
+                              {"1000000 rows", "20 features", "954 MB", "10 MB"},
                               {"sample_size", "anomaly_detect.max_training_memory"});
-    EXPECT_THROW(FitState(Json{{"max_memory", 1000}}.dump(), numbers(1)), MemoryLimit);
-    const auto exact = parse({{"sample_size", 10}, {"max_memory", 10 * 11 * 8}});
-    EXPECT_NO_THROW(exact.check_memory(1));
-    EXPECT_THROW(exact.check_memory(2), MemoryLimit);
+    EXPECT_THROW(FitState("{}", numbers(1), 1000), MemoryLimit);
+}
+
+TEST(FitRequest, DefaultSampleShrinksToTheMemory) {
+    const auto request = FitRequest::parse("{}");
+    EXPECT_EQ(request.affordable_sample(numbers(20), FitState::kNoLimit),
+              FitRequest::kDefaultSampleSize);
+    EXPECT_EQ(request.affordable_sample(numbers(20), 1000999), 1000U);
+    EXPECT_EQ(request.affordable_sample(numbers(20), 256000), 256U);
+    EXPECT_THROW(request.affordable_sample(numbers(20), 255999), MemoryLimit);
 }
 
 }  // namespace

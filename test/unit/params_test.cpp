@@ -34,14 +34,18 @@ TEST(Params, Defaults) {
 TEST(Params, TakesGivenValues) {
     const auto params =
         parse({{"colour", "red"}, {"shuffle", false}, {"share", 1}, {"count", 10.0}});
-    EXPECT_EQ(params.to_json().dump(), R"({"count":10,"share":1.0,"shuffle":false,"colour":"red"})");
+    EXPECT_EQ(params.to_json().dump(),
+              R"({"count":10,"share":1.0,"shuffle":false,"colour":"red"})");
 }
 
 TEST(Params, UnknownKeyNamesTheValidOnes) {
     expect_refused({{"cuont", 3}}, {"unknown parameter of paint", "\"cuont\""},
                    {"count, share, shuffle, colour"});
-    expect_error<InvalidParameter>([] { Params({}, {{"x", 1}}, "plain"); }, {"plain", "\"x\""},
-                                   {"takes none"});
+    expect_error<InvalidParameter>(
+        [] {
+            Params({}, {{"x", 1}}, "plain");
+        },
+        {"plain", "\"x\""}, {"takes none"});
 }
 
 TEST(Params, WrongTypeNamesTheParameter) {

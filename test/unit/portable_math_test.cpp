@@ -9,8 +9,8 @@ namespace {
 double ulps(double value, long double truth) {
     const auto near = static_cast<double>(truth);
     if (value == near) return 0.0;
-    const double ulp = std::max(std::nextafter(std::fabs(near), kInfinity) - std::fabs(near),
-                                kDenormal);
+    const double ulp =
+        std::max(std::nextafter(std::fabs(near), kInfinity) - std::fabs(near), kDenormal);
     return static_cast<double>(std::fabs(value - truth) / ulp);
 }
 

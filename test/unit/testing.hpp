@@ -114,6 +114,22 @@ void shuffle(std::vector<T>& items, std::uint64_t seed) {
     }
 }
 
+/// The rows, shuffled and dealt to `parts` states that travel as bytes, merged again.
+inline FitState gathered(const std::string& request, const Rows& rows, std::size_t parts,
+                         std::uint64_t seed) {
+    std::vector<std::size_t> order(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) order[i] = i;
+    shuffle(order, seed);
+    std::vector<FitState> states;
+    for (std::size_t p = 0; p < parts; ++p) states.emplace_back(request, numbers(rows[0].size()));
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        add_row(states[i % parts], order[i], rows[order[i]]);
+    }
+    FitState all(request, numbers(rows[0].size()));
+    for (auto& state : states) all.merge(FitState::load(state.save()));
+    return all;
+}
+
 inline std::vector<std::uint64_t> bits_of(const std::vector<double>& values) {
     std::vector<std::uint64_t> bits;
     for (const double value : values) bits.push_back(std::bit_cast<std::uint64_t>(value));

@@ -26,7 +26,7 @@ TEST(Quantile, InterpolatesLikeNumpy) {
     const std::vector<double> scores{1.0, 2.0, 4.0, 8.0};
     EXPECT_EQ(quantile(scores, 0.0), 1.0);
     EXPECT_EQ(quantile(scores, 1.0), 8.0);
-    EXPECT_EQ(quantile(scores, 0.5), 3.0);         // position 1.5
+    EXPECT_EQ(quantile(scores, 0.5), 3.0);          // position 1.5
     EXPECT_DOUBLE_EQ(quantile(scores, 0.75), 5.0);  // position 2.25
     EXPECT_EQ(quantile({7.0}, 0.3), 7.0);
     EXPECT_EQ(quantile({-kLargest, kLargest}, 0.5), 0.0);
@@ -140,7 +140,7 @@ TEST(Threshold, RefusesBadRules) {
 
 TEST(Threshold, SurvivesJson) {
     for (const Json& options : {rule("quantile", 0.1), rule("score", -1e300), rule("p_value", 1.0),
-                               Json{{"method", "auto"}}}) {
+                                Json{{"method", "auto"}}}) {
         EXPECT_EQ(ThresholdRule::parse(options).to_json(), options);
     }
 }
