@@ -1,0 +1,58 @@
+// Checks that a where_clause is one boolean expression before it becomes part of a query.
+#include "module.hpp"
+
+extern "C" {
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+}
+
+namespace ad::pg {
+
+namespace {
+
+/// Whether `statement` is SELECT <one expression> and nothing more.
+bool is_bare_expression(const SelectStmt* statement) {
+    return list_length(statement->targetList) == 1 && statement->op == SETOP_NONE &&
+           statement->distinctClause == NIL && statement->intoClause == nullptr &&
+           statement->fromClause == NIL && statement->whereClause == nullptr &&
+           statement->groupClause == NIL && statement->havingClause == nullptr &&
+           statement->windowClause == NIL && statement->valuesLists == NIL &&
+           statement->sortClause == NIL && statement->limitOffset == nullptr &&
+           statement->limitCount == nullptr && statement->lockingClause == NIL &&
+           statement->withClause == nullptr;
+}
+
+bool is_expression(const char* text) {
+    // The parentheses keep a label (x AS y) and a star out; the newline ends a comment.
+    List* statements = raw_parser(psprintf("(%s\n)", text), RAW_PARSE_PLPGSQL_EXPR);
+    if (list_length(statements) != 1) return false;
+    const auto* raw = linitial_node(RawStmt, statements);
+    if (!IsA(raw->stmt, SelectStmt)) return false;
+    const auto* statement = reinterpret_cast<const SelectStmt*>(raw->stmt);
+    if (!is_bare_expression(statement)) return false;
+    // (a, b) would be a row, (SELECT ...) a whole query: neither is a condition
+    const Node* value = linitial_node(ResTarget, statement->targetList)->val;
+    return !IsA(value, RowExpr);
+}
+
+}  // namespace
+
+}  // namespace ad::pg
+
+extern "C" {
+
+/// _ad_check_condition(where_clause text) RETURNS text: the clause, ready to stand behind WHERE;
+/// TRUE for null.
+PG_FUNCTION_INFO_V1(_ad_check_condition);
+PGDLLEXPORT Datum _ad_check_condition(PG_FUNCTION_ARGS) {
+    if (PG_ARGISNULL(0)) PG_RETURN_TEXT_P(cstring_to_text("TRUE"));
+    const char* clause = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    if (!ad::pg::is_expression(clause)) {
+        ereport(ERROR, errcode(ERRCODE_SYNTAX_ERROR),
+                errmsg("where_clause must be one boolean expression"), errdetail("It is: %s", clause),
+                errhint("Write what would stand behind WHERE, for example \"temperature > 0\"."));
+    }
+    PG_RETURN_TEXT_P(cstring_to_text(psprintf("(%s\n)", clause)));
+}
+}

@@ -1,0 +1,253 @@
+#include "row_source.hpp"
+
+#include "module.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+}
+
+namespace ad::pg {
+
+namespace {
+
+using Form = RowSource::Form;
+
+template <typename T>
+T* make_array(MemoryContext context, int count) {
+    return static_cast<T*>(MemoryContextAllocZero(context, sizeof(T) * count));
+}
+
+const char* feature_name(const Feature& feature) {
+    return from_utf8(feature.name.data(), feature.name.size());
+}
+
+const char* feature_list(const RowSource* source) {
+    StringInfoData list;
+    initStringInfo(&list);
+    for (int j = 0; j < source->count; ++j) {
+        appendStringInfo(&list, "%s%s", j > 0 ? ", " : "", feature_name(source->features[j]));
+    }
+    return list.data;
+}
+
+void require_count(const RowSource* source, int given) {
+    if (given == source->count) return;
+    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+            errmsg("model \"%s\" has %d features, but %d values were given", source->model_id,
+                   source->count, given),
+            errdetail("The features are, in this order: %s.", feature_list(source)),
+            errhint("Pass one value for each feature, or a whole row, or a jsonb object."));
+}
+
+void prepare_plain(RowSource* source, FunctionCallInfo fcinfo) {
+    require_count(source, PG_NARGS() - source->first_argument);
+    for (int j = 0; j < source->count; ++j) {
+        const Oid type = get_fn_expr_argtype(fcinfo->flinfo, source->first_argument + j);
+        source->converters[j] = require_converter(type, source->features[j], source->model_id);
+    }
+}
+
+void prepare_array(RowSource* source, FunctionCallInfo fcinfo) {
+    const Oid type =
+        get_base_element_type(get_fn_expr_argtype(fcinfo->flinfo, source->first_argument));
+    for (int j = 0; j < source->count; ++j) {
+        source->converters[j] = require_converter(type, source->features[j], source->model_id);
+    }
+}
+
+int find_attribute(TupleDesc descriptor, const char* name) {
+    for (int i = 0; i < descriptor->natts; ++i) {
+        const FormData_pg_attribute* attribute = TupleDescAttr(descriptor, i);
+        if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0) return i;
+    }
+    return -1;
+}
+
+/// Maps features to the columns of a row type by name.
+void map_columns(RowSource* source, HeapTupleHeader row) {
+    MemoryContext const previous = MemoryContextSwitchTo(source->context);
+    source->descriptor = copy_descriptor(row);
+    source->row_values = make_array<Datum>(source->context, source->descriptor->natts);
+    source->row_nulls = make_array<bool>(source->context, source->descriptor->natts);
+    MemoryContextSwitchTo(previous);
+    for (int j = 0; j < source->count; ++j) {
+        const char* name = feature_name(source->features[j]);
+        source->attributes[j] = find_attribute(source->descriptor, name);
+        if (source->attributes[j] < 0) {
+            ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("the row has no column \"%s\", a feature of model \"%s\"", name,
+                           source->model_id),
+                    errhint("Rename the column back, add it in a view, or train a new model."));
+        }
+        const Oid type = TupleDescAttr(source->descriptor, source->attributes[j])->atttypid;
+        source->converters[j] = require_converter(type, source->features[j], source->model_id);
+    }
+}
+
+void read_plain(RowSource* source, FunctionCallInfo fcinfo) {
+    for (int j = 0; j < source->count; ++j) {
+        source->values[j] = PG_GETARG_DATUM(source->first_argument + j);
+        source->nulls[j] = PG_ARGISNULL(source->first_argument + j);
+    }
+}
+
+void read_array(RowSource* source, FunctionCallInfo fcinfo) {
+    if (PG_ARGISNULL(source->first_argument)) {
+        for (int j = 0; j < source->count; ++j) source->nulls[j] = true;
+        return;
+    }
+    ArrayType* array = PG_GETARG_ARRAYTYPE_P(source->first_argument);
+    int16 length;
+    bool by_value;
+    char alignment;
+    get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &alignment);
+    Datum* values;
+    bool* nulls;
+    int count;
+    deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, alignment, &values, &nulls,
+                      &count);
+    require_count(source, count);
+    for (int j = 0; j < source->count; ++j) {
+        source->values[j] = values[j];
+        source->nulls[j] = nulls[j];
+    }
+}
+
+void read_composite(RowSource* source, FunctionCallInfo fcinfo) {
+    if (PG_ARGISNULL(source->first_argument)) {
+        for (int j = 0; j < source->count; ++j) source->nulls[j] = true;
+        return;
+    }
+    HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(source->first_argument);
+    if (source->descriptor == nullptr ||
+        source->descriptor->tdtypeid != HeapTupleHeaderGetTypeId(row) ||
+        source->descriptor->tdtypmod != HeapTupleHeaderGetTypMod(row)) {
+        map_columns(source, row);
+    }
+    HeapTupleData tuple;
+    tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+    tuple.t_data = row;
+    ItemPointerSetInvalid(&tuple.t_self);
+    tuple.t_tableOid = InvalidOid;
+    heap_deform_tuple(&tuple, source->descriptor, source->row_values, source->row_nulls);
+    for (int j = 0; j < source->count; ++j) {
+        source->values[j] = source->row_values[source->attributes[j]];
+        source->nulls[j] = source->row_nulls[source->attributes[j]];
+    }
+}
+
+/// A key that is absent is a missing value, but at least one feature must be there: otherwise the
+/// names are wrong.
+void read_json(RowSource* source, FunctionCallInfo fcinfo) {
+    JsonbContainer* object = nullptr;
+    if (!PG_ARGISNULL(source->first_argument)) {
+        object = &PG_GETARG_JSONB_P(source->first_argument)->root;
+    }
+    if (object != nullptr && !JsonContainerIsObject(object)) {
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("a JSON row must be an object"),
+                errhint("For example: '{\"temperature\": 21.5}'."));
+    }
+    int found = 0;
+    for (int j = 0; j < source->count; ++j) {
+        const char* name = feature_name(source->features[j]);
+        JsonbValue* value = object == nullptr
+                                ? nullptr
+                                : getKeyJsonValueFromContainer(
+                                      object, name, static_cast<int>(strlen(name)), nullptr);
+        found += value != nullptr ? 1 : 0;
+        source->cells[j] = json_to_cell(source->features[j], value, &source->texts[j]);
+    }
+    if (object != nullptr && found == 0) {
+        ereport(
+            ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+            errmsg("the JSON object has none of the features of model \"%s\"", source->model_id),
+            errdetail("The features are: %s.", feature_list(source)));
+    }
+}
+
+void convert_values(RowSource* source, bool all_texts) {
+    for (int j = 0; j < source->count; ++j) {
+        const Converter& converter = source->converters[j];
+        const FeatureKind kind = converter.kind;
+        source->texts[j] = {};
+        if (source->nulls[j]) {
+            source->cells[j] = missing_cell(kind);
+        } else if (kind == FeatureKind::Category) {
+            source->texts[j] = to_text(converter, source->values[j]);
+            source->cells[j] = category_cell(category_hash(source->texts[j]));
+        } else {
+            source->cells[j] = to_cell(converter, source->values[j], false);
+            const bool time = kind != FeatureKind::Number && kind != FeatureKind::Boolean;
+            if (all_texts && time) source->texts[j] = to_text(converter, source->values[j]);
+        }
+    }
+}
+
+}  // namespace
+
+TupleDesc copy_descriptor(HeapTupleHeader row) {
+    return lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(row),
+                                       HeapTupleHeaderGetTypMod(row));
+}
+
+Form form_of_arguments(FunctionCallInfo fcinfo, int first_argument) {
+    if (get_fn_expr_variadic(fcinfo->flinfo)) return Form::Array;
+    if (PG_NARGS() != first_argument + 1) return Form::Plain;
+    const Oid type = get_fn_expr_argtype(fcinfo->flinfo, first_argument);
+    if (type == JSONBOID) return Form::Json;
+    if (type == JSONOID) {
+        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+                errmsg("a row cannot be given as type json"), errhint("Cast it to jsonb."));
+    }
+    return type_is_rowtype(type) ? Form::Row : Form::Plain;
+}
+
+RowSource* make_row_source(FunctionCallInfo fcinfo, int first_argument, const Schema& schema,
+                           const char* model_id, MemoryContext context) {
+    const int count = static_cast<int>(schema.size());
+    auto* source = make_array<RowSource>(context, 1);
+    source->form = form_of_arguments(fcinfo, first_argument);
+    source->first_argument = first_argument;
+    source->count = count;
+    source->features = schema.data();
+    source->model_id = model_id;
+    source->context = context;
+    source->converters = make_array<Converter>(context, count);
+    source->attributes = make_array<int>(context, count);
+    source->values = make_array<Datum>(context, count);
+    source->nulls = make_array<bool>(context, count);
+    source->cells = make_array<Cell>(context, count);
+    source->columns = make_array<const Cell*>(context, count);
+    source->texts = make_array<std::string_view>(context, count);
+    for (int j = 0; j < count; ++j) source->columns[j] = source->cells + j;
+    for (int j = 0; j < count; ++j) source->converters[j].kind = schema[j].kind;
+    if (source->form == Form::Plain) prepare_plain(source, fcinfo);
+    if (source->form == Form::Array) prepare_array(source, fcinfo);
+    return source;
+}
+
+void read_row(RowSource* source, FunctionCallInfo fcinfo, bool all_texts) {
+    switch (source->form) {
+        case Form::Json:
+            read_json(source, fcinfo);
+            return;
+        case Form::Row:
+            read_composite(source, fcinfo);
+            break;
+        case Form::Array:
+            read_array(source, fcinfo);
+            break;
+        case Form::Plain:
+            read_plain(source, fcinfo);
+            break;
+    }
+    convert_values(source, all_texts);
+}
+
+}  // namespace ad::pg

@@ -1,0 +1,166 @@
+// ad_score, ad_is_anomaly, ad_predict, ad_explain: one row a call.
+#include "model_cache.hpp"
+#include "module.hpp"
+#include "row_source.hpp"
+
+extern "C" {
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+}
+
+namespace ad::pg {
+
+namespace {
+
+/// What a call site keeps between rows, in fn_extra.
+struct ScoreCall {
+    MemoryContext context;  ///< reset when the reference changes
+    char* reference;
+    SnapshotMark mark;
+    CachedModel* cached;
+    RowSource* source;
+    Scratch* scratch;
+    TupleDesc result;
+};
+
+bool is_current(const ScoreCall* call, const text* reference, const SnapshotMark& mark) {
+    if (call->reference == nullptr || !same_snapshot(call->mark, mark)) return false;
+    const std::size_t length = VARSIZE_ANY_EXHDR(reference);
+    return strncmp(call->reference, VARDATA_ANY(reference), length) == 0 &&
+           call->reference[length] == '\0';
+}
+
+void prepare(ScoreCall* call, FunctionCallInfo fcinfo, const text* reference) {
+    call->reference = nullptr;
+    call->mark = mark_snapshot();
+    MemoryContextReset(call->context);
+    const char* name = text_to_cstring(reference);
+    call->cached = pin_model(name, extension_schema(fcinfo), call->context);
+    call->source = make_row_source(fcinfo, 1, call->cached->model->schema(), call->cached->model_id,
+                                   call->context);
+    call->scratch = own<Scratch>(call->context, [] { return Scratch(); });
+    call->reference = MemoryContextStrdup(call->context, name);
+}
+
+/// Reads the arguments of this call into `source`; the model is the one they name.
+ScoreCall* begin_call(FunctionCallInfo fcinfo, bool all_texts) {
+    auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
+    if (call == nullptr) {
+        MemoryContext const parent = fcinfo->flinfo->fn_mcxt;
+        call = static_cast<ScoreCall*>(MemoryContextAllocZero(parent, sizeof(ScoreCall)));
+        call->context =
+            AllocSetContextCreate(parent, "anomaly_detect scoring", ALLOCSET_SMALL_SIZES);
+        fcinfo->flinfo->fn_extra = call;
+    }
+    if (PG_ARGISNULL(0)) {
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be null"));
+    }
+    const text* reference = PG_GETARG_TEXT_PP(0);
+    if (!is_current(call, reference, mark_snapshot())) prepare(call, fcinfo, reference);
+    read_row(call->source, fcinfo, all_texts);
+    return call;
+}
+
+/// The score of the row in `source`; NaN if the model rejects rows with missing values.
+double score_row(ScoreCall* call) {
+    double score = 0.0;
+    run([&] { call->cached->model->score(call->source->block(), *call->scratch, &score); });
+    return score;
+}
+
+[[noreturn]] void refuse_missing(const ScoreCall* call) {
+    ereport(
+        ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+        errmsg("the row has a missing value, which model \"%s\" rejects", call->cached->model_id),
+        errhint("Leave such rows out, or train with another \"impute\" policy. ad_scores and "
+                "ad_detect skip them."));
+}
+
+Prediction predict_row(ScoreCall* call, bool* rejected) {
+    const double score = score_row(call);
+    *rejected = std::isnan(score);
+    Prediction prediction{};
+    if (!*rejected) prediction = call->cached->model->predict(score);
+    return prediction;
+}
+
+Datum prediction_tuple(ScoreCall* call, FunctionCallInfo fcinfo, const Prediction& prediction) {
+    if (call->result == nullptr) {
+        TupleDesc descriptor;
+        if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE) {
+            elog(ERROR, "return type must be a row type");
+        }
+        MemoryContext const previous = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+        call->result = BlessTupleDesc(CreateTupleDescCopy(descriptor));
+        MemoryContextSwitchTo(previous);
+    }
+    Datum values[] = {BoolGetDatum(prediction.is_anomaly), Float8GetDatum(prediction.score),
+                      Float8GetDatum(prediction.confidence), Float8GetDatum(prediction.p_value),
+                      Float8GetDatum(prediction.threshold)};
+    bool nulls[] = {false, false, false, false, false};
+    return HeapTupleGetDatum(heap_form_tuple(call->result, values, nulls));
+}
+
+}  // namespace
+
+}  // namespace ad::pg
+
+using namespace ad::pg;  // the entry points below are part of it
+
+extern "C" {
+
+/// ad_score(model text, VARIADIC "any") RETURNS float8
+PG_FUNCTION_INFO_V1(ad_score);
+PGDLLEXPORT Datum ad_score(PG_FUNCTION_ARGS) {
+    ScoreCall* call = begin_call(fcinfo, false);
+    const double score = score_row(call);
+    if (std::isnan(score)) refuse_missing(call);
+    PG_RETURN_FLOAT8(score);
+}
+
+/// ad_is_anomaly(model text, VARIADIC "any") RETURNS boolean
+PG_FUNCTION_INFO_V1(ad_is_anomaly);
+PGDLLEXPORT Datum ad_is_anomaly(PG_FUNCTION_ARGS) {
+    ScoreCall* call = begin_call(fcinfo, false);
+    bool rejected;
+    const ad::Prediction prediction = predict_row(call, &rejected);
+    if (rejected) refuse_missing(call);
+    PG_RETURN_BOOL(prediction.is_anomaly);
+}
+
+/// ad_predict(model text, VARIADIC "any") RETURNS ad_prediction
+PG_FUNCTION_INFO_V1(ad_predict);
+PGDLLEXPORT Datum ad_predict(PG_FUNCTION_ARGS) {
+    ScoreCall* call = begin_call(fcinfo, false);
+    bool rejected;
+    const ad::Prediction prediction = predict_row(call, &rejected);
+    if (rejected) refuse_missing(call);
+    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, prediction));
+}
+
+/// _ad_try_predict(model text, VARIADIC "any") RETURNS ad_prediction: null for a rejected row
+PG_FUNCTION_INFO_V1(_ad_try_predict);
+PGDLLEXPORT Datum _ad_try_predict(PG_FUNCTION_ARGS) {
+    ScoreCall* call = begin_call(fcinfo, false);
+    bool rejected;
+    const ad::Prediction prediction = predict_row(call, &rejected);
+    if (rejected) PG_RETURN_NULL();
+    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, prediction));
+}
+
+/// ad_explain(model text, VARIADIC "any") RETURNS jsonb
+PG_FUNCTION_INFO_V1(ad_explain);
+PGDLLEXPORT Datum ad_explain(PG_FUNCTION_ARGS) {
+    ScoreCall* call = begin_call(fcinfo, true);
+    const auto* json = own<std::string>(CurrentMemoryContext, [&] {
+        return call->cached->model->explain(call->source->block(), 0, call->source->texts,
+                                            *call->scratch);
+    });
+    PG_RETURN_DATUM(make_jsonb(*json));
+}
+}

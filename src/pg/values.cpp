@@ -1,0 +1,265 @@
+#include "values.hpp"
+
+#include "core/hash.hpp"
+
+#include "module.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+}
+
+namespace ad::pg {
+
+namespace {
+
+constexpr double kMicroseconds = 1e6;
+constexpr double kDay = 86400.0;
+
+bool kind_of_type(Oid type, FeatureKind* kind) {
+    switch (type) {
+        case INT2OID:
+        case INT4OID:
+        case INT8OID:
+        case FLOAT4OID:
+        case FLOAT8OID:
+        case NUMERICOID:
+        case INTERVALOID:
+            *kind = FeatureKind::Number;
+            return true;
+        case BOOLOID:
+            *kind = FeatureKind::Boolean;
+            return true;
+        case TIMESTAMPOID:
+        case TIMESTAMPTZOID:
+            *kind = FeatureKind::Timestamp;
+            return true;
+        case DATEOID:
+            *kind = FeatureKind::Date;
+            return true;
+        case TIMEOID:
+        case TIMETZOID:
+            *kind = FeatureKind::Time;
+            return true;
+        case TEXTOID:
+        case VARCHAROID:
+        case BPCHAROID:
+        case NAMEOID:
+        case CHAROID:
+        case UUIDOID:
+        case INETOID:
+        case CIDROID:
+        case MACADDROID:
+        case MACADDR8OID:
+            *kind = FeatureKind::Category;
+            return true;
+        default:
+            *kind = FeatureKind::Category;
+            return type_is_enum(type);
+    }
+}
+
+double interval_seconds(const Interval* span) {
+    constexpr double kDaysAMonth = 30.0;
+    return static_cast<double>(span->time) / kMicroseconds +
+           (span->day + kDaysAMonth * span->month) * kDay;
+}
+
+double to_number(const Converter& converter, Datum value) {
+    switch (converter.type) {
+        case INT2OID:
+            return DatumGetInt16(value);
+        case INT4OID:
+            return DatumGetInt32(value);
+        case INT8OID:
+            return static_cast<double>(DatumGetInt64(value));
+        case FLOAT4OID:
+            return DatumGetFloat4(value);
+        case FLOAT8OID:
+            return DatumGetFloat8(value);
+        case NUMERICOID:
+            return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+        case INTERVALOID:
+            return interval_seconds(DatumGetIntervalP(value));
+        case BOOLOID:
+            return DatumGetBool(value) ? 1.0 : 0.0;
+        case TIMESTAMPOID:
+        case TIMESTAMPTZOID: {
+            const Timestamp at = DatumGetTimestamp(value);
+            return TIMESTAMP_NOT_FINITE(at) ? kMissing : static_cast<double>(at) / kMicroseconds;
+        }
+        case DATEOID: {
+            const DateADT day = DatumGetDateADT(value);
+            return DATE_NOT_FINITE(day) ? kMissing : day;
+        }
+        case TIMEOID:
+            return static_cast<double>(DatumGetTimeADT(value)) / kMicroseconds;
+        case TIMETZOID:
+            return static_cast<double>(DatumGetTimeTzADTP(value)->time) / kMicroseconds;
+        default:
+            elog(ERROR, "type %u is not a number", converter.type);
+    }
+}
+
+Cell category_of(std::string_view text) { return category_cell(category_hash(text)); }
+
+std::string_view utf8_view(const char* text, std::size_t length) {
+    const char* utf8 = pg_server_to_any(text, static_cast<int>(length), PG_UTF8);
+    return {utf8, utf8 == text ? length : strlen(utf8)};
+}
+
+[[noreturn]] void refuse_json(const Feature& feature, const char* found) {
+    ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+            errmsg("feature \"%s\" is a %s, but the JSON value is a %s",
+                   from_utf8(feature.name.data(), feature.name.size()),
+                   kind_name(feature.kind).data(), found));
+}
+
+/// Whether ISO 8601 text names a zone. Without one it is local time, as in type timestamp.
+bool has_zone(const char* text) {
+    const char* clock = strpbrk(text, "T ");
+    return clock != nullptr && strpbrk(clock + 1, "+-Zz") != nullptr;
+}
+
+/// Date and time values reach JSON as text; read it back with the type's own input function.
+Datum parse_time(const Feature& feature, char* text, Oid* type) {
+    switch (feature.kind) {
+        case FeatureKind::Date:
+            *type = DATEOID;
+            return DirectFunctionCall1(date_in, CStringGetDatum(text));
+        case FeatureKind::Time:
+            *type = TIMEOID;
+            return DirectFunctionCall3(time_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+                                       Int32GetDatum(-1));
+        default:
+            *type = has_zone(text) ? TIMESTAMPTZOID : TIMESTAMPOID;
+            return DirectFunctionCall3(has_zone(text) ? timestamptz_in : timestamp_in,
+                                       CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+                                       Int32GetDatum(-1));
+    }
+}
+
+Cell json_string_to_cell(const Feature& feature, const JsonbValue* value, std::string_view* text) {
+    *text = utf8_view(value->val.string.val, value->val.string.len);
+    char* copy = pnstrdup(value->val.string.val, value->val.string.len);
+    Converter converter{InvalidOid, feature.kind, InvalidOid};
+    Datum parsed;
+    switch (feature.kind) {
+        case FeatureKind::Category:
+            return category_of(*text);
+        case FeatureKind::Boolean:
+            refuse_json(feature, "string");
+        case FeatureKind::Number:  // jsonb writes NaN and infinity as strings
+            if (*text != "NaN" && *text != "Infinity" && *text != "-Infinity") {
+                refuse_json(feature, "string");
+            }
+            return number_cell(
+                DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(copy))));
+        default:
+            parsed = parse_time(feature, copy, &converter.type);
+            return to_cell(converter, parsed, false);
+    }
+}
+
+}  // namespace
+
+bool find_converter(Oid type, Converter* converter) {
+    converter->type = getBaseType(type);
+    converter->output = InvalidOid;
+    if (!kind_of_type(converter->type, &converter->kind)) return false;
+    bool is_varlena;
+    getTypeOutputInfo(converter->type, &converter->output, &is_varlena);
+    return true;
+}
+
+Converter require_converter(Oid type, const Feature& feature, const char* where) {
+    Converter converter;
+    if (type == UNKNOWNOID) return {UNKNOWNOID, feature.kind, InvalidOid};  // a bare NULL or 'text'
+    if (!find_converter(type, &converter) || converter.kind != feature.kind) {
+        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+                errmsg("feature \"%s\" of model \"%s\" is a %s, but the value is of type %s",
+                       from_utf8(feature.name.data(), feature.name.size()), where,
+                       kind_name(feature.kind).data(), format_type_be(type)),
+                errhint("Cast the value, or train a new model on the changed column."));
+    }
+    return converter;
+}
+
+Cell to_cell(const Converter& converter, Datum value, bool isnull) {
+    if (isnull) return missing_cell(converter.kind);
+    if (converter.kind == FeatureKind::Category) return category_of(to_text(converter, value));
+    if (converter.type == UNKNOWNOID) {
+        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+                errmsg("a %s feature cannot be given as an untyped literal",
+                       kind_name(converter.kind).data()),
+                errhint("Cast the value, for example to double precision."));
+    }
+    return number_cell(to_number(converter, value));
+}
+
+std::string_view to_text(const Converter& converter, Datum value) {
+    switch (converter.type) {
+        case TEXTOID:
+        case VARCHAROID:
+        case BPCHAROID: {
+            const text* packed = DatumGetTextPP(value);
+            const char* data = VARDATA_ANY(packed);
+            int length = VARSIZE_ANY_EXHDR(packed);
+            // the padding of character(n) is not part of the value
+            if (converter.type == BPCHAROID)
+                length = bpchartruelen(const_cast<char*>(data), length);
+            return utf8_view(data, length);
+        }
+        case UNKNOWNOID: {
+            const char* literal = DatumGetCString(value);
+            return utf8_view(literal, strlen(literal));
+        }
+        default: {
+            const char* output = OidOutputFunctionCall(converter.output, value);
+            return utf8_view(output, strlen(output));
+        }
+    }
+}
+
+Cell json_to_cell(const Feature& feature, const JsonbValue* value, std::string_view* text) {
+    *text = {};
+    if (value == nullptr) return missing_cell(feature.kind);
+    const bool number = feature.kind == FeatureKind::Number;
+    switch (value->type) {
+        case jbvNull:
+            return missing_cell(feature.kind);
+        case jbvNumeric:
+            if (!number) refuse_json(feature, "number");
+            return number_cell(DatumGetFloat8(DirectFunctionCall1(
+                numeric_float8_no_overflow, NumericGetDatum(value->val.numeric))));
+        case jbvBool:
+            if (feature.kind != FeatureKind::Boolean) refuse_json(feature, "boolean");
+            return number_cell(value->val.boolean ? 1.0 : 0.0);
+        case jbvString:
+            return json_string_to_cell(feature, value, text);
+        default:
+            refuse_json(feature, "nested value");
+    }
+}
+
+std::uint64_t hash_identity(std::uint64_t hash, Datum value, bool isnull, std::int16_t length,
+                            bool by_value) {
+    if (isnull) return hash_bytes(nullptr, 0, hash);
+    if (by_value) return hash_bytes(&value, sizeof(value), hash);
+    if (length > 0) return hash_bytes(DatumGetPointer(value), length, hash);
+    if (length == -2)
+        return hash_bytes(DatumGetCString(value), strlen(DatumGetCString(value)), hash);
+    const varlena* packed = PG_DETOAST_DATUM_PACKED(value);
+    return hash_bytes(VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed), hash);
+}
+
+}  // namespace ad::pg

@@ -1,0 +1,2 @@
+\echo Use "CREATE EXTENSION anomaly_detect" to load this file. \quit
+

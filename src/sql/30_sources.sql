@@ -1,0 +1,156 @@
+-- Sources: which columns are features, what identifies a row, how a query names them.
+--
+-- Public functions that take a where_clause are thin SQL wrappers, bound to their objects when this
+-- script runs. They hand the caller's search_path to a PL/pgSQL function whose own is pinned; that
+-- one puts the caller's back for the query over the source only.
+
+CREATE FUNCTION _ad_source(source regclass) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    relation pg_class;
+    nsp name;
+BEGIN
+    SELECT * INTO relation FROM pg_class WHERE oid = source;
+    IF source IS NULL THEN
+        RAISE EXCEPTION 'source must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF relation.oid IS NULL THEN
+        RAISE EXCEPTION 'relation with OID % does not exist', source::oid
+            USING ERRCODE = 'undefined_table';
+    ELSIF relation.relkind NOT IN ('r', 'p', 'v', 'm', 'f') THEN
+        RAISE EXCEPTION '"%" is not a table or view', relation.relname
+            USING ERRCODE = 'wrong_object_type';
+    END IF;
+    SELECT nspname INTO nsp FROM pg_namespace WHERE oid = relation.relnamespace;
+    RETURN format('%I.%I', nsp, relation.relname);
+END
+$$;
+COMMENT ON FUNCTION _ad_source(regclass) IS 'quoted name of a source with its schema, as results record it';
+
+CREATE FUNCTION _ad_row_of(source regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format('COALESCE(%I.*, NULL)', relname) FROM pg_class WHERE oid = source
+$$;
+COMMENT ON FUNCTION _ad_row_of(regclass) IS
+'expression for the whole row of a source, safe from a column that has the name of the source';
+
+CREATE FUNCTION _ad_key_columns(source regclass) RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT coalesce(array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum)), '{}')
+    FROM pg_index i
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+    WHERE i.indrelid = source AND i.indisprimary
+$$;
+COMMENT ON FUNCTION _ad_key_columns(regclass) IS 'columns of the primary key of a source, or none';
+
+CREATE FUNCTION _ad_record_key(source regclass, id_column text) RETURNS text[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    keys text[];
+BEGIN
+    IF id_column IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_attribute
+                       WHERE attrelid = source AND attname = id_column AND attnum > 0 AND NOT attisdropped) THEN
+            RAISE EXCEPTION 'column "%" of relation % does not exist', id_column, source
+                USING ERRCODE = 'undefined_column', HINT = 'Name a column that identifies the rows as "id_column".';
+        END IF;
+        RETURN ARRAY[id_column];
+    END IF;
+    keys := _ad_key_columns(source);
+    IF cardinality(keys) = 0 THEN
+        RAISE EXCEPTION 'relation % has no primary key to identify its rows', source
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Name a column that identifies the rows with options => ''{"id_column": "..."}''.';
+    END IF;
+    RETURN keys;
+END
+$$;
+COMMENT ON FUNCTION _ad_record_key(regclass, text) IS 'columns that identify the rows of a source; an error if there are none';
+
+CREATE FUNCTION _ad_features(source regclass, feature_columns text[]) RETURNS text[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    feature text;
+    found pg_attribute;
+    features text[];
+BEGIN
+    IF feature_columns IS NULL THEN
+        SELECT array_agg(attname::text ORDER BY attnum) INTO features
+        FROM pg_attribute
+        WHERE attrelid = source AND attnum > 0 AND NOT attisdropped
+          AND _ad_feature_kind(atttypid) IS NOT NULL
+          AND attname <> ALL (_ad_key_columns(source));
+        IF features IS NULL THEN
+            RAISE EXCEPTION 'relation % has no column that can be a feature', source
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'Features are numbers, booleans, dates and times, or categories (text, enum, uuid, network addresses).';
+        END IF;
+        RETURN features;
+    END IF;
+    IF cardinality(feature_columns) = 0 OR array_ndims(feature_columns) > 1 THEN
+        RAISE EXCEPTION 'feature_columns must be a list of at least one column'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Null stands for every column that can be a feature.';
+    END IF;
+    FOREACH feature IN ARRAY feature_columns LOOP
+        SELECT * INTO found FROM pg_attribute
+        WHERE attrelid = source AND attname = feature AND attnum > 0 AND NOT attisdropped;
+        IF feature IS NULL THEN
+            RAISE EXCEPTION 'feature_columns must not contain null' USING ERRCODE = 'null_value_not_allowed';
+        ELSIF found.attname IS NULL THEN
+            RAISE EXCEPTION 'column "%" of relation % does not exist', feature, source
+                USING ERRCODE = 'undefined_column';
+        ELSIF _ad_feature_kind(found.atttypid) IS NULL THEN
+            RAISE EXCEPTION 'column "%" of type % cannot be a feature', feature, format_type(found.atttypid, found.atttypmod)
+                USING ERRCODE = 'datatype_mismatch',
+                      HINT = 'Features are numbers, booleans, dates and times, or categories (text, enum, uuid, network addresses).';
+        ELSIF feature = ANY (features) THEN
+            RAISE EXCEPTION 'column "%" is named twice in feature_columns', feature
+                USING ERRCODE = 'duplicate_column';
+        END IF;
+        features := features || feature;
+    END LOOP;
+    RETURN features;
+END
+$$;
+COMMENT ON FUNCTION _ad_features(regclass, text[]) IS
+'checked feature columns; null stands for every usable column but the primary key';
+
+CREATE FUNCTION _ad_identity(source regclass) RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT CASE
+        WHEN cardinality(_ad_key_columns(source)) > 0
+        THEN (SELECT array_agg(format('%I.%I', relname, k)) FROM unnest(_ad_key_columns(source)) k)
+        WHEN relkind IN ('r', 'm') AND NOT relhassubclass
+        THEN ARRAY[format('%I.ctid', relname)]
+        WHEN relkind IN ('r', 'p')
+        THEN ARRAY[format('%I.tableoid', relname), format('%I.ctid', relname)]
+        ELSE '{}'
+    END
+    FROM pg_class WHERE oid = source
+$$;
+COMMENT ON FUNCTION _ad_identity(regclass) IS
+'expressions that identify a row for sampling: primary key, else its place in the table, else none';
+
+CREATE FUNCTION _ad_query_source(query text, caller_path text, argument text, OUT result bytea)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('search_path', caller_path, true);
+    EXECUTE query INTO result USING argument;
+END
+$$;
+COMMENT ON FUNCTION _ad_query_source(text, text, text) IS
+'runs a query that returns one model, with the search_path of the caller';
+

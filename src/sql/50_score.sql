@@ -1,0 +1,162 @@
+-- Scoring of whole sources. Everything here is a query around _ad_try_predict.
+
+CREATE FUNCTION _ad_resolve(model text, source_table text DEFAULT NULL) RETURNS model_registry
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    at integer := length(model) - strpos(reverse(model), '@') + 1;
+    found model_registry;
+BEGIN
+    IF model IS NULL THEN
+        SELECT * INTO found FROM model_registry r
+        WHERE r.source_table = _ad_resolve.source_table AND r.is_active ORDER BY r.created_at DESC LIMIT 1;
+        IF found.model_id IS NULL THEN
+            RAISE EXCEPTION 'there is no active model that was trained on %', source_table
+                USING ERRCODE = 'undefined_object', HINT = 'Train one with ad_train, or name a model.';
+        END IF;
+        RETURN found;
+    ELSIF strpos(model, '@') = 0 THEN
+        SELECT * INTO found FROM model_registry r WHERE r.name = model AND r.is_active;
+    ELSE
+        SELECT * INTO found FROM model_registry r
+        WHERE r.name = left(model, at - 1)
+          AND (r.version::text = substr(model, at + 1) OR substr(model, at + 1) = ANY (r.aliases));
+    END IF;
+    IF found.model_id IS NULL THEN
+        RAISE EXCEPTION 'model "%" does not exist', model
+            USING ERRCODE = 'undefined_object', HINT = 'The models that you may use are listed in the view ad_models.';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION _ad_resolve(text, text) IS
+'the version that a model reference names; without one, the newest active model of the source';
+
+CREATE FUNCTION _ad_severity(is_anomaly boolean, confidence float8) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN NOT is_anomaly THEN NULL
+                WHEN confidence >= 0.999 THEN 'high'
+                WHEN confidence >= 0.99 THEN 'medium'
+                ELSE 'low' END;
+END;
+COMMENT ON FUNCTION _ad_severity(boolean, float8) IS 'severity of a verdict; null unless it is an anomaly';
+
+CREATE FUNCTION _ad_key_json(keys text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, (r).%I', k, k), ', ') || ')' FROM unnest(keys) k
+$$;
+COMMENT ON FUNCTION _ad_key_json(text[]) IS 'expression for the record key of a row r';
+
+CREATE FUNCTION _ad_features_json(features text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT '(SELECT pg_catalog.to_jsonb(f) FROM (SELECT ' || string_agg(format('(r).%I', k), ', ') || ') f)' FROM unnest(features) k
+$$;
+COMMENT ON FUNCTION _ad_features_json(text[]) IS 'expression for the features of a row r';
+
+CREATE FUNCTION _ad_scored(source regclass, model_id text, condition text, ordering text DEFAULT '') RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format('SELECT r, %I._ad_try_predict(%L, r) AS p FROM (SELECT %s AS r FROM %s WHERE %s%s) s',
+                  '@extschema@', model_id, _ad_row_of(source), _ad_source(source), condition, ordering)
+$$;
+COMMENT ON FUNCTION _ad_scored(regclass, text, text, text) IS
+'query for the rows r of a source with their predictions p, null where the model rejects the row';
+
+CREATE FUNCTION _ad_scores(
+    source regclass, model text, condition text, only_anomalies boolean, explain boolean, caller_path text
+) RETURNS TABLE (record_key jsonb, is_anomaly boolean, anomaly_score float8, confidence float8,
+                 p_value float8, features jsonb, explanation jsonb)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    chosen model_registry := _ad_resolve(model, _ad_source(source));
+    query text;
+BEGIN
+    PERFORM _ad_features(source, chosen.feature_columns);
+    query := format(
+        'SELECT %s, (p).is_anomaly, (p).anomaly_score, (p).confidence, (p).p_value, %s, %s FROM (%s) q WHERE p IS NOT NULL%s',
+        _ad_key_json(_ad_record_key(source, NULL)), _ad_features_json(chosen.feature_columns),
+        CASE WHEN explain THEN format('%I.ad_explain(%L, r)', '@extschema@', chosen.model_id) ELSE 'NULL::pg_catalog.jsonb' END,
+        _ad_scored(source, chosen.model_id, condition),
+        CASE WHEN only_anomalies THEN ' AND (p).is_anomaly' ELSE '' END);
+    PERFORM set_config('search_path', caller_path, true);
+    RETURN QUERY EXECUTE query;
+END
+$$;
+COMMENT ON FUNCTION _ad_scores(regclass, text, text, boolean, boolean, text) IS 'ad_scores with a pinned search_path';
+
+CREATE FUNCTION ad_scores(
+    source regclass, model text DEFAULT NULL, where_clause text DEFAULT NULL,
+    only_anomalies boolean DEFAULT false, explain boolean DEFAULT false
+) RETURNS TABLE (record_key jsonb, is_anomaly boolean, anomaly_score float8, confidence float8,
+                 p_value float8, features jsonb, explanation jsonb)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.record_key, s.is_anomaly, s.anomaly_score, s.confidence, s.p_value, s.features, s.explanation
+    FROM _ad_scores(source, model, _ad_check_condition(where_clause), only_anomalies, explain,
+                    current_setting('search_path')) s;
+END;
+COMMENT ON FUNCTION ad_scores(regclass, text, text, boolean, boolean) IS
+'scores the rows of a source and stores nothing; rows that the model rejects are left out';
+
+CREATE FUNCTION ad_detect_data(
+    data float8[], features text[] DEFAULT NULL, algorithm text DEFAULT NULL,
+    parameters jsonb DEFAULT '{}', include_explanations boolean DEFAULT false, model_id text DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    started timestamptz := clock_timestamp();
+    chosen model_registry;
+    model bytea;
+    info jsonb;
+    answer jsonb;
+BEGIN
+    IF model_id IS NULL THEN
+        model := _ad_fit_array(_ad_fit_options(algorithm, parameters, NULL, NULL, features, NULL, NULL, NULL), coalesce(data, '{}'));
+    ELSE
+        chosen := _ad_resolve(model_id);
+        model := (SELECT a.data FROM model_artifacts a WHERE a.model_id = chosen.model_id);
+        IF features IS NOT NULL AND features <> chosen.feature_columns THEN
+            RAISE EXCEPTION 'features do not match those of model "%"', chosen.model_id
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = format('They are, in this order: %s.', array_to_string(chosen.feature_columns, ', '));
+        END IF;
+    END IF;
+    info := _ad_describe(model);
+    SELECT jsonb_build_object(
+        'predictions', coalesce(jsonb_agg(jsonb_build_object(
+            'index', p.index,
+            'data', (SELECT jsonb_agg(data[p.index + array_lower(data, 1)][j] ORDER BY j)
+                     FROM generate_subscripts(data, 2) j),
+            'is_anomaly', p.is_anomaly, 'anomaly_score', p.anomaly_score, 'confidence', p.confidence)
+            ORDER BY p.index), '[]'),
+        'summary', jsonb_build_object(
+            'total_samples', coalesce(array_length(data, 1), 0),
+            'anomalies_detected', count(*) FILTER (WHERE p.is_anomaly),
+            'anomaly_rate', coalesce(avg(p.is_anomaly::integer), 0)::float8,
+            'average_score', avg(p.anomaly_score), 'min_score', min(p.anomaly_score), 'max_score', max(p.anomaly_score)),
+        'explanations', CASE WHEN include_explanations THEN coalesce(jsonb_agg(p.explanation ORDER BY p.index), '[]') END)
+    INTO answer
+    FROM _ad_predict_array(model, data, include_explanations) p;
+    RETURN answer || jsonb_build_object(
+        'model_info', jsonb_build_object(
+            'model_id', chosen.model_id, 'algorithm', info->'algorithm', 'parameters', info->'parameters',
+            'threshold', info->'threshold',
+            'features', (SELECT jsonb_agg(f->'feature') FROM jsonb_array_elements(info->'features') f)),
+        'processing_time_ms', round(extract(epoch FROM clock_timestamp() - started) * 1000, 3),
+        'timestamp', clock_timestamp());
+END
+$$;
+COMMENT ON FUNCTION ad_detect_data(float8[], text[], text, jsonb, boolean, text) IS
+'scores the rows of a two-dimensional array, by a stored model or by one trained on the array itself';
+

@@ -1,0 +1,323 @@
+-- Detection: scores a source and stores what it finds, as one run.
+
+CREATE FUNCTION _ad_check_options(options jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    defaults constant jsonb := '{"store": "all", "raw_data": "anomalies", "explain": false, "id_column": null}';
+    checked jsonb := defaults || coalesce(options, '{}');
+    unknown text := (SELECT min(k) FROM jsonb_object_keys(checked) k WHERE NOT defaults ? k);
+    key text;
+BEGIN
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown option: "%"', unknown
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Valid names are: store, raw_data, explain, id_column.';
+    END IF;
+    FOREACH key IN ARRAY ARRAY['store', 'raw_data'] LOOP
+        IF NOT coalesce(checked->>key IN ('all', 'anomalies', 'none'), false) THEN
+            RAISE EXCEPTION 'invalid value % for option "%"', checked->key, key
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Valid values are: all, anomalies, none.';
+        END IF;
+    END LOOP;
+    IF jsonb_typeof(checked->'explain') <> 'boolean' THEN
+        RAISE EXCEPTION 'option "explain" must be true or false' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF jsonb_typeof(checked->'id_column') NOT IN ('string', 'null') THEN
+        RAISE EXCEPTION 'option "id_column" must be the name of a column' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN checked;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_options(jsonb) IS 'options of a detection with their defaults';
+
+CREATE FUNCTION _ad_check_detection(
+    source regclass, feature_columns text[], model text, batch_size integer
+) RETURNS model_registry
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    chosen model_registry := _ad_resolve(model, _ad_source(source));
+BEGIN
+    IF pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean THEN
+        RAISE EXCEPTION 'cannot store the results of a detection in a read-only transaction'
+            USING ERRCODE = 'read_only_sql_transaction', HINT = 'ad_scores and ad_score work here.';
+    ELSIF batch_size IS NULL OR batch_size < 1 THEN
+        RAISE EXCEPTION 'batch_size must be at least 1, not %', batch_size USING ERRCODE = 'invalid_parameter_value';
+    ELSIF feature_columns IS NOT NULL
+        AND NOT (feature_columns @> chosen.feature_columns AND feature_columns <@ chosen.feature_columns) THEN
+        RAISE EXCEPTION 'feature_columns do not match the features of model "%"', chosen.model_id
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('They are: %s.', array_to_string(chosen.feature_columns, ', ')),
+                  HINT = 'Leave feature_columns out to use the features of the model.';
+    END IF;
+    PERFORM _ad_features(source, chosen.feature_columns);
+    RETURN chosen;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_detection(regclass, text[], text, integer) IS
+'the model of a detection, after checks of what goes with it';
+
+CREATE FUNCTION _ad_store_query(
+    run_id bigint, source regclass, chosen model_registry, options jsonb, keys text[], scored text, batch_size integer
+) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    integer_key boolean := cardinality(keys) = 1 AND EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = source AND attname = keys[1]
+        AND atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype));
+    wanted constant jsonb := '{"all": "true", "anomalies": "(p).is_anomaly", "none": "false"}';
+BEGIN
+    RETURN format($query$
+WITH scored AS MATERIALIZED (
+    SELECT pg_catalog.row_number() OVER () AS n, r, p FROM (%1$s) q
+), stored AS (
+    INSERT INTO %2$I.anomaly_detection_results (source_table, source_record_id, is_anomaly, anomaly_score, confidence,
+        model_id, algorithm, features, raw_data, metadata, source_record_key, run_id, p_value, threshold, severity, explanation)
+    SELECT %3$L, %4$s, (p).is_anomaly, (p).anomaly_score, (p).confidence, %5$L, %6$L, %7$s,
+        CASE WHEN %8$s THEN pg_catalog.to_jsonb(r) END, NULL, %9$s, %10$L, (p).p_value, (p).threshold,
+        %2$I._ad_severity((p).is_anomaly, (p).confidence), %11$s
+    FROM scored WHERE (p).anomaly_score IS NOT NULL AND %12$s
+)
+SELECT ((n OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) %13$s) OPERATOR(pg_catalog.+) 1, pg_catalog.count(*),
+    pg_catalog.count((p).anomaly_score), pg_catalog.count(*) FILTER (WHERE (p).is_anomaly),
+    (SELECT ARRAY[%14$s] FROM scored ORDER BY n DESC LIMIT 1)
+FROM scored GROUP BY 1 ORDER BY 1$query$,
+        scored, '@extschema@', _ad_source(source),
+        CASE WHEN integer_key THEN format('(r).%I', keys[1]) ELSE 'NULL' END,
+        chosen.model_id, chosen.algorithm, _ad_features_json(chosen.feature_columns),
+        wanted->>(options->>'raw_data'), _ad_key_json(keys), run_id,
+        CASE WHEN (options->>'explain')::boolean
+             THEN format('CASE WHEN (p).is_anomaly THEN %I.ad_explain(%L, r) END', '@extschema@', chosen.model_id) ELSE 'NULL' END,
+        wanted->>(options->>'store'), batch_size,
+        (SELECT string_agg(format('(r).%I::pg_catalog.text', k), ', ') FROM unnest(keys) k));
+END
+$$;
+COMMENT ON FUNCTION _ad_store_query(bigint, regclass, model_registry, jsonb, text[], text, integer) IS
+'query that stores scored rows and returns batch number, rows, scored rows, anomalies and the key of the last row';
+
+CREATE FUNCTION _ad_store(query text, caller_path text)
+RETURNS TABLE (batch bigint, records bigint, scored bigint, anomalies bigint, last_key text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('search_path', caller_path, true);
+    RETURN QUERY EXECUTE query;
+END
+$$;
+COMMENT ON FUNCTION _ad_store(text, text) IS 'runs a query of _ad_store_query with the search_path of the caller';
+
+CREATE FUNCTION _ad_start_run(source regclass, model_id text, condition text, options jsonb) RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    INSERT INTO anomaly_detection_runs (source_table, model_id, where_clause, options, status, estimated_records)
+    SELECT _ad_source(source), model_id, condition, options, 'running',
+           (SELECT nullif(reltuples, -1)::bigint FROM pg_class WHERE oid = source)
+    RETURNING id
+$$;
+COMMENT ON FUNCTION _ad_start_run(regclass, text, text, jsonb) IS 'records the start of a detection and returns its run_id';
+
+CREATE FUNCTION _ad_run_result(run anomaly_detection_runs) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'run_id', run.id,
+        'processed_records', run.processed_records,
+        'anomalies_found', run.anomalies_found,
+        'skipped_records', run.skipped_records,
+        'overall_anomaly_rate', coalesce(run.anomalies_found::float8 / nullif(run.processed_records - run.skipped_records, 0), 0),
+        'processing_time_seconds', round(extract(epoch FROM coalesce(run.finished_at, clock_timestamp()) - run.started_at), 3))
+$$;
+COMMENT ON FUNCTION _ad_run_result(anomaly_detection_runs) IS 'the figures of a run, as ad_detect returns them';
+
+CREATE FUNCTION _ad_detect(
+    source regclass, feature_columns text[], model text, condition text, batch_size integer, options jsonb, caller_path text
+) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    chosen model_registry := _ad_check_detection(source, feature_columns, model, batch_size);
+    checked jsonb := _ad_check_options(options);
+    keys text[] := _ad_record_key(source, checked->>'id_column');
+    run anomaly_detection_runs;
+    batch_results jsonb;
+    totals record;
+BEGIN
+    run.id := _ad_start_run(source, chosen.model_id, condition, checked);
+    SELECT sum(s.records) AS records, sum(s.scored) AS scored, sum(s.anomalies) AS anomalies, count(*) AS batches,
+           jsonb_agg(jsonb_build_object('batch_number', s.batch, 'records_processed', s.records, 'anomalies_found', s.anomalies,
+               'anomaly_rate', coalesce(s.anomalies::float8 / nullif(s.scored, 0), 0)) ORDER BY s.batch) AS list
+    INTO totals
+    FROM _ad_store(_ad_store_query(run.id, source, chosen, checked, keys, _ad_scored(source, chosen.model_id, condition), batch_size),
+                   caller_path) s;
+    UPDATE anomaly_detection_runs r SET
+        status = 'succeeded', finished_at = clock_timestamp(), processed_records = coalesce(totals.records, 0),
+        skipped_records = coalesce(totals.records - totals.scored, 0),
+        anomalies_found = coalesce(totals.anomalies, 0), batches = totals.batches
+    WHERE r.id = run.id RETURNING r.* INTO run;
+    RETURN _ad_run_result(run) || jsonb_build_object('batch_results', coalesce(totals.list, '[]'));
+END
+$$;
+COMMENT ON FUNCTION _ad_detect(regclass, text[], text, text, integer, jsonb, text) IS 'ad_detect with a pinned search_path';
+
+CREATE FUNCTION ad_detect(
+    source regclass, feature_columns text[] DEFAULT NULL, model_id text DEFAULT NULL,
+    where_clause text DEFAULT NULL, batch_size integer DEFAULT 1000, options jsonb DEFAULT '{}'
+) RETURNS jsonb
+LANGUAGE sql
+BEGIN ATOMIC
+    SELECT _ad_detect(source, feature_columns, model_id, _ad_check_condition(where_clause), batch_size, options,
+                      current_setting('search_path'));
+END;
+COMMENT ON FUNCTION ad_detect(regclass, text[], text, text, integer, jsonb) IS
+'scores a source and stores the verdicts, in one transaction; returns the figures of the run';
+
+CREATE FUNCTION _ad_open_run(
+    source regclass, feature_columns text[], model text, condition text, batch_size integer, options jsonb
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    chosen model_registry := _ad_check_detection(source, feature_columns, model, batch_size);
+    checked jsonb := _ad_check_options(options);
+    keys text[] := _ad_record_key(source, checked->>'id_column');
+    run_id bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = source AND i.indisunique AND i.indpred IS NULL
+                   AND i.indnkeyatts = cardinality(keys)
+                   AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = source AND a.attnotnull
+                             AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) ORDER BY 1) = ARRAY(SELECT k FROM unnest(keys) k ORDER BY 1)) THEN
+        RAISE EXCEPTION 'relation % has no unique index on the key (%), without null', source, array_to_string(keys, ', ')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Batches follow the order of such a key. Use ad_detect, or create the index.';
+    END IF;
+    SELECT max(r.id) INTO run_id FROM anomaly_detection_runs r
+    WHERE r.owner = current_user::regrole AND r.source_table = _ad_source(source) AND r.model_id = chosen.model_id
+      AND r.where_clause = condition AND r.options = checked AND r.status = 'running' AND r.job_id IS NULL;
+    IF run_id IS NOT NULL THEN
+        RAISE NOTICE 'resuming run %', run_id;
+        UPDATE anomaly_detection_runs r SET attempt = r.attempt + 1, pid = pg_backend_pid() WHERE r.id = run_id;
+        RETURN run_id;
+    END IF;
+    RETURN _ad_start_run(source, chosen.model_id, condition, checked);
+END
+$$;
+COMMENT ON FUNCTION _ad_open_run(regclass, text[], text, text, integer, jsonb) IS
+'the unfinished run of the same detection, or a new one';
+
+CREATE FUNCTION _ad_after_key(source regclass, keys text[], last_key text[]) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT CASE WHEN last_key IS NULL THEN 'TRUE' ELSE format('(%s) OPERATOR(pg_catalog.>) (%s)',
+        string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n),
+        string_agg(format('%L::%s', last_key[n], format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY n)) END
+    FROM unnest(keys) WITH ORDINALITY u(k, n)
+    JOIN pg_class c ON c.oid = source
+    JOIN pg_attribute a ON a.attrelid = source AND a.attname = k
+$$;
+COMMENT ON FUNCTION _ad_after_key(regclass, text[], text[]) IS 'condition for the rows behind a key; TRUE without one';
+
+CREATE FUNCTION _ad_next_batch(run_id bigint, source regclass, batch_size integer, caller_path text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    run anomaly_detection_runs;
+    keys text[];
+    done record;
+BEGIN
+    -- The lock on the run makes concurrent callers take turns: each continues where the last commit ended.
+    SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id FOR UPDATE;
+    IF run.id IS NULL OR run.status <> 'running' THEN
+        RETURN false;
+    END IF;
+    keys := _ad_record_key(source, run.options->>'id_column');
+    SELECT * INTO done FROM _ad_store(_ad_store_query(run_id, source, _ad_resolve(run.model_id), run.options, keys,
+        _ad_scored(source, run.model_id, run.where_clause || ' AND ' || _ad_after_key(source, keys, run.last_key),
+            format(' ORDER BY %s LIMIT %s',
+                (SELECT string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = source), batch_size)),
+        batch_size), caller_path);
+    UPDATE anomaly_detection_runs r SET
+        processed_records = r.processed_records + coalesce(done.records, 0),
+        skipped_records = r.skipped_records + coalesce(done.records - done.scored, 0),
+        anomalies_found = r.anomalies_found + coalesce(done.anomalies, 0),
+        batches = r.batches + coalesce(done.batch, 0)::integer,
+        last_key = coalesce(done.last_key, r.last_key),
+        status = CASE WHEN coalesce(done.records, 0) < batch_size THEN 'succeeded' ELSE 'running' END,
+        finished_at = CASE WHEN coalesce(done.records, 0) < batch_size THEN clock_timestamp() END
+    WHERE r.id = run_id;
+    RETURN coalesce(done.records, 0) = batch_size;
+END
+$$;
+COMMENT ON FUNCTION _ad_next_batch(bigint, regclass, integer, text) IS
+'scores and stores the next batch of a run and moves its position, in one transaction; false after the last';
+
+CREATE PROCEDURE ad_detect_batches(
+    source regclass, feature_columns text[] DEFAULT NULL, model_id text DEFAULT NULL,
+    where_clause text DEFAULT NULL, batch_size integer DEFAULT 10000, options jsonb DEFAULT '{}',
+    INOUT result jsonb DEFAULT NULL
+)
+LANGUAGE plpgsql
+AS $$
+-- A procedure that commits cannot pin its search_path: only qualified names here.
+DECLARE
+    caller_path pg_catalog.text := pg_catalog.current_setting('search_path');
+    run_id pg_catalog.int8 := @extschema@._ad_open_run(
+        source, feature_columns, model_id, @extschema@._ad_check_condition(where_clause), batch_size, options);
+BEGIN
+    COMMIT;
+    WHILE @extschema@._ad_next_batch(run_id, source, batch_size, caller_path) LOOP
+        COMMIT;
+    END LOOP;
+    COMMIT;
+    result := @extschema@._ad_run_figures(run_id);
+END
+$$;
+COMMENT ON PROCEDURE ad_detect_batches(regclass, text[], text, text, integer, jsonb, jsonb) IS
+'ad_detect in batches that commit; a call that was interrupted resumes when it is repeated';
+
+CREATE FUNCTION _ad_run_figures(run_id bigint) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT _ad_run_result(r) FROM anomaly_detection_runs r WHERE r.id = run_id
+$$;
+COMMENT ON FUNCTION _ad_run_figures(bigint) IS 'the figures of a run by its id';
+
+CREATE FUNCTION ad_summary(
+    source_table text DEFAULT NULL, start_date timestamptz DEFAULT NULL, end_date timestamptz DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH chosen AS MATERIALIZED (
+        SELECT r.* FROM anomaly_detection_results r
+        WHERE (ad_summary.source_table IS NULL OR r.source_table IN (ad_summary.source_table,
+                   (SELECT _ad_source(to_regclass(ad_summary.source_table)) WHERE to_regclass(ad_summary.source_table) IS NOT NULL)))
+          AND (start_date IS NULL OR r.detection_timestamp >= start_date)
+          AND (end_date IS NULL OR r.detection_timestamp < end_date)
+    )
+    SELECT jsonb_build_object(
+        'summary', (SELECT jsonb_build_object(
+            'total_records', count(*), 'anomalies', count(*) FILTER (WHERE is_anomaly),
+            'anomaly_rate', coalesce(avg(is_anomaly::integer), 0)::float8,
+            'average_score', avg(anomaly_score), 'max_score', max(anomaly_score),
+            'tables', count(DISTINCT c.source_table), 'models', count(DISTINCT model_id),
+            'first_detection', min(detection_timestamp), 'last_detection', max(detection_timestamp)) FROM chosen c),
+        'breakdown_by_table', coalesce((SELECT jsonb_agg(to_jsonb(b) ORDER BY b.source_table) FROM (
+            SELECT c.source_table, count(*) AS total_records, count(*) FILTER (WHERE is_anomaly) AS anomalies,
+                   avg(is_anomaly::integer)::float8 AS anomaly_rate, avg(anomaly_score) AS average_score,
+                   max(anomaly_score) AS max_score, max(detection_timestamp) AS last_detection
+            FROM chosen c GROUP BY c.source_table) b), '[]'))
+$$;
+COMMENT ON FUNCTION ad_summary(text, timestamptz, timestamptz) IS
+'figures of the stored results, in total and by table; from start_date up to, not including, end_date';
+
