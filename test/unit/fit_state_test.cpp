@@ -156,8 +156,7 @@ TEST(FitState, LabelsAreThoseOfTheSample) {
     EXPECT_LT(state.save().size(), 2000U);
 }
 
-// No merge reaches 2k rows here, so that only merge() itself can leave labels out.
-TEST(FitState, MergingGathersNoLabelsOfLostRows) {
+TEST(FitState, MergedLabelsAreThoseOfTheSample) {
     FitState all(sample_of(20), one_category());
     for (std::uint64_t i = 0; i < 1000; ++i) add_label(all, i, std::to_string(i));
     const auto before = all.save();
