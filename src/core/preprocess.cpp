@@ -40,12 +40,17 @@ void learn_numbers(const std::vector<Cell>& cells, FeatureStats& stats) {
     for (const Cell cell : cells) {
         if (std::isnan(cell.number)) continue;
         values.push_back(cell.number);
-        sum += cell.number / static_cast<double>(cells.size());
+        sum += cell.number;
     }
-    stats.missing_fraction = 1.0 - static_cast<double>(values.size()) / cells.size();
+    const auto missing = static_cast<double>(cells.size() - values.size());
+    stats.missing_fraction = missing / static_cast<double>(cells.size());
     if (values.empty()) return;
     const auto n = static_cast<double>(values.size());
-    stats.mean = sum * (static_cast<double>(cells.size()) / n);
+    stats.mean = sum / n;
+    if (!std::isfinite(sum)) {  // too large: less exact, but within range
+        stats.mean = 0.0;
+        for (const double value : values) stats.mean += value / n;
+    }
     double squares = 0.0;
     for (const double value : values) squares += (value - stats.mean) * (value - stats.mean);
     constexpr double kLargest = std::numeric_limits<double>::max();

@@ -23,9 +23,28 @@ bool is_bare_expression(const SelectStmt* statement) {
            statement->withClause == nullptr;
 }
 
+/// Makes the position of a syntax error one within the clause.
+void locate_error(void* clause) {
+    const int position = geterrposition();
+    if (position <= 0) return;
+    errposition(0);
+    internalerrposition(position);
+    internalerrquery(static_cast<const char*>(clause));
+}
+
+List* parse(const char* clause) {
+    ErrorContextCallback callback{error_context_stack, locate_error, const_cast<char*>(clause)};
+    error_context_stack = &callback;
+    List* statements = raw_parser(clause, RAW_PARSE_PLPGSQL_EXPR);
+    error_context_stack = callback.previous;
+    return statements;
+}
+
 bool is_expression(const char* text) {
-    // The parentheses keep a label (x AS y) and a star out; the newline ends a comment.
-    List* statements = raw_parser(psprintf("(%s\n)", text), RAW_PARSE_PLPGSQL_EXPR);
+    // As it stands, the parentheses in it must be balanced: not so "a) OR (b". Ours keep a label
+    // (x AS y) and a star out; the newline ends a comment.
+    parse(text);
+    List* statements = parse(psprintf("(%s\n)", text));
     if (list_length(statements) != 1) return false;
     const auto* raw = linitial_node(RawStmt, statements);
     if (!IsA(raw->stmt, SelectStmt)) return false;
@@ -50,7 +69,8 @@ PGDLLEXPORT Datum _ad_check_condition(PG_FUNCTION_ARGS) {
     const char* clause = text_to_cstring(PG_GETARG_TEXT_PP(0));
     if (!ad::pg::is_expression(clause)) {
         ereport(ERROR, errcode(ERRCODE_SYNTAX_ERROR),
-                errmsg("where_clause must be one boolean expression"), errdetail("It is: %s", clause),
+                errmsg("where_clause must be one boolean expression"),
+                errdetail("It is: %s", clause),
                 errhint("Write what would stand behind WHERE, for example \"temperature > 0\"."));
     }
     PG_RETURN_TEXT_P(cstring_to_text(psprintf("(%s\n)", clause)));

@@ -88,7 +88,7 @@ Version resolve(const char* reference, const char* schema) {
     const char* name = at == nullptr ? reference : pnstrdup(reference, at - reference);
     const char* arguments[] = {name, at == nullptr ? "" : at + 1};
     const char* condition = at == nullptr ? "is_active AND $2 OPERATOR(pg_catalog.=) ''"
-                                          : "(version::text OPERATOR(pg_catalog.=) $2"
+                                          : "(version::pg_catalog.text OPERATOR(pg_catalog.=) $2"
                                             " OR $2 OPERATOR(pg_catalog.=) ANY (aliases))";
     const char* query = psprintf(
         "SELECT model_id, created_at FROM %s.model_registry"

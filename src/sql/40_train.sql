@@ -33,6 +33,7 @@ DECLARE
     identity text[] := _ad_identity(source);
     relname text := (SELECT c.relname FROM pg_class c WHERE c.oid = source);
     columns text := (SELECT string_agg(format('%I.%I', relname, f), ', ') FROM unnest(features) f);
+    workers constant text := current_setting('max_parallel_workers_per_gather');
     model bytea;
 BEGIN
     -- Without an identity, the sample depends on the order in which one process sees the rows.
@@ -47,6 +48,7 @@ BEGIN
                array_to_string(identity || columns, ', '), name, condition),
         caller_path,
         (options || jsonb_build_object('identity_columns', cardinality(identity)))::text);
+    PERFORM set_config('max_parallel_workers_per_gather', workers, true);
     IF model IS NULL THEN
         RAISE EXCEPTION 'there are no rows to train on in %', name
             USING ERRCODE = 'data_exception',
@@ -139,6 +141,11 @@ BEGIN
         RAISE EXCEPTION 'time_column and exclude_windows go together' USING ERRCODE = 'invalid_parameter_value';
     ELSIF time_column IS NOT NULL THEN
         PERFORM _ad_features(source, ARRAY[time_column]);
+        IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname = time_column
+                       AND _ad_feature_kind(a.atttypid) IN ('timestamp', 'date')) THEN
+            RAISE EXCEPTION 'time_column "%" is neither a timestamp nor a date', time_column
+                USING ERRCODE = 'datatype_mismatch', HINT = 'Exclude rows by other columns with where_clause.';
+        END IF;
         condition := format('%s AND NOT COALESCE(%I::pg_catalog.timestamptz OPERATOR(pg_catalog.<@) ANY (%L::pg_catalog.tstzrange[]), false)',
                             condition, time_column, exclude_windows);
     END IF;
@@ -146,7 +153,7 @@ BEGIN
         source, features,
         _ad_fit_options(algorithm, parameters, preprocess, threshold, features, NULL, sample_size, random_seed),
         condition, caller_path);
-    RETURN _ad_register(name, model, source_name, description, activate,
+    RETURN _ad_register(name, model, source_name, description, coalesce(activate, true),
         jsonb_build_object('training_seconds', round(extract(epoch FROM clock_timestamp() - started), 3)));
 END
 $$;
@@ -186,7 +193,7 @@ BEGIN
     model := _ad_fit_array(
         _ad_fit_options(algorithm, parameters, preprocess, threshold, features, NULL, sample_size, random_seed),
         coalesce(training_data, '{}'));
-    RETURN _ad_register(model_name, model, NULL, description, activate,
+    RETURN _ad_register(model_name, model, NULL, description, coalesce(activate, true),
         jsonb_build_object('training_seconds', round(extract(epoch FROM clock_timestamp() - started), 3)));
 END
 $$;

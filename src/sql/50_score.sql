@@ -8,7 +8,10 @@ DECLARE
     at integer := length(model) - strpos(reverse(model), '@') + 1;
     found model_registry;
 BEGIN
-    IF model IS NULL THEN
+    IF model IS NULL AND source_table IS NULL THEN
+        RAISE EXCEPTION 'model must not be null'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'The models that you may use are listed in the view ad_models.';
+    ELSIF model IS NULL THEN
         SELECT * INTO found FROM model_registry r
         WHERE r.source_table = _ad_resolve.source_table AND r.is_active ORDER BY r.created_at DESC LIMIT 1;
         IF found.model_id IS NULL THEN
@@ -147,7 +150,7 @@ BEGIN
             'average_score', avg(p.anomaly_score), 'min_score', min(p.anomaly_score), 'max_score', max(p.anomaly_score)),
         'explanations', CASE WHEN include_explanations THEN coalesce(jsonb_agg(p.explanation ORDER BY p.index), '[]') END)
     INTO answer
-    FROM _ad_predict_array(model, data, include_explanations) p;
+    FROM _ad_predict_array(model, coalesce(data, '{}'), coalesce(include_explanations, false)) p;
     RETURN answer || jsonb_build_object(
         'model_info', jsonb_build_object(
             'model_id', chosen.model_id, 'algorithm', info->'algorithm', 'parameters', info->'parameters',

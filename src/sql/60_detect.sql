@@ -6,10 +6,16 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     defaults constant jsonb := '{"store": "all", "raw_data": "anomalies", "explain": false, "id_column": null}';
-    checked jsonb := defaults || coalesce(options, '{}');
-    unknown text := (SELECT min(k) FROM jsonb_object_keys(checked) k WHERE NOT defaults ? k);
+    checked jsonb;
+    unknown text;
     key text;
 BEGIN
+    IF jsonb_typeof(options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be a JSON object'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: {"store": "anomalies"}.';
+    END IF;
+    checked := defaults || coalesce(options, '{}');
+    unknown := (SELECT min(k) FROM jsonb_object_keys(checked) k WHERE NOT defaults ? k);
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'unknown option: "%"', unknown
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Valid names are: store, raw_data, explain, id_column.';
@@ -218,10 +224,12 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT CASE WHEN last_key IS NULL THEN 'TRUE' ELSE format('(%s) OPERATOR(pg_catalog.>) (%s)',
         string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n),
-        string_agg(format('%L::%s', last_key[n], format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY n)) END
+        string_agg(format('%L::%I.%I', last_key[n], s.nspname, t.typname), ', ' ORDER BY n)) END
     FROM unnest(keys) WITH ORDINALITY u(k, n)
     JOIN pg_class c ON c.oid = source
     JOIN pg_attribute a ON a.attrelid = source AND a.attname = k
+    JOIN pg_type t ON t.oid = a.atttypid
+    JOIN pg_namespace s ON s.oid = t.typnamespace
 $$;
 COMMENT ON FUNCTION _ad_after_key(regclass, text[], text[]) IS 'condition for the rows behind a key; TRUE without one';
 
@@ -243,7 +251,8 @@ BEGIN
     SELECT * INTO done FROM _ad_store(_ad_store_query(run_id, source, _ad_resolve(run.model_id), run.options, keys,
         _ad_scored(source, run.model_id, run.where_clause || ' AND ' || _ad_after_key(source, keys, run.last_key),
             format(' ORDER BY %s LIMIT %s',
-                (SELECT string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n) FROM unnest(keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = source), batch_size)),
+                (SELECT string_agg(format('%I.%I USING OPERATOR(pg_catalog.<)', c.relname, k), ', ' ORDER BY n)
+                 FROM unnest(keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = source), batch_size)),
         batch_size), caller_path);
     UPDATE anomaly_detection_runs r SET
         processed_records = r.processed_records + coalesce(done.records, 0),

@@ -52,7 +52,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 BEGIN
-    IF strpos(model, '@') > 0 THEN
+    IF model IS NULL OR strpos(model, '@') > 0 THEN
         DELETE FROM model_registry r WHERE r.model_id = (_ad_resolve(model)).model_id;
     ELSE
         DELETE FROM model_registry r WHERE r.name = model;
