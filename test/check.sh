@@ -63,8 +63,19 @@ show_tap() {
     done < <(sed -nE 's/^(test.*\.pl) +\(Wstat.*/\1/p' "$1")
 }
 
+build() {
+    build_module
+    boundary_test all
+}
+
+# The functions that test/t/001_boundary.pl calls: in the server of the tests, nowhere else.
+boundary_test() {
+    make -s --no-print-directory -C test/boundary PG_CONFIG="$pg_config" "$@"
+}
+
 prepare_server() {
     temp_install
+    boundary_test DESTDIR="$scratch" install
     # Read by the server's user, who may have no access to the repository.
     cp -r sql expected test "$scratch/run" 2>/dev/null || true
     [[ $(id -u) != 0 ]] || chown -R postgres: "$scratch/run"
@@ -99,7 +110,7 @@ keep_logs() {
 
 server_stages() {
     local none='^$ never' result='\.\.\. ok |^ok [0-9]+' broken='\.\.\. FAILED|^not ok [0-9]+'
-    stage build "$none" "$none" build_module || return 0
+    stage build "$none" "$none" build || return 0
     make_scratch
     pgxs_test=$scratch$(dirname "$("$pg_config" --pgxs)")/../test
     stage server "$none" "$none" prepare_server || return 0
