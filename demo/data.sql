@@ -27,7 +27,7 @@ CREATE TABLE sensor_truth (
 CREATE TEMP TABLE fault (kind text, machine int, start int, length int);
 INSERT INTO fault VALUES
     ('offset', 0, 2900, 60), ('offset', 2, 11210, 60),      -- temperature sensor reads 14 degrees high
-    ('stuck', 1, 4500, 40), ('stuck', 2, 7777, 30),         -- humidity sensor stuck at its full scale
+    ('stuck', 1, 4500, 40), ('stuck', 2, 7777, 30),         -- humidity sensor stuck at 80
     ('leak', 0, 8200, 96), ('leak', 1, 14400, 72),          -- pressure falls, more and more
     ('bearing', 1, 9700, 120);                              -- vibration and heat grow until the repair
 
@@ -56,7 +56,7 @@ SELECT id, machine, ts,
            WHEN fault = 'spike' AND id % 2 = 0 THEN 25 * sign(normal(id, 70))
            ELSE 0 END)::numeric, 1) END,
        CASE WHEN uniform(id, 61) >= 0.008 THEN round((
-           CASE fault WHEN 'stuck' THEN 100 ELSE humidity END)::numeric, 1) END,
+           CASE fault WHEN 'stuck' THEN 80 ELSE humidity END)::numeric, 1) END,
        CASE WHEN uniform(id, 62) >= 0.008 THEN round((
            pressure - CASE fault WHEN 'leak' THEN 2 * progress ELSE 0 END)::numeric, 2) END,
        CASE WHEN uniform(id, 63) >= 0.008 THEN round((vibration * CASE

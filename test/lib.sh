@@ -18,7 +18,7 @@ die() {
 }
 
 build_module() {
-    make -s --no-print-directory -j2 PG_CONFIG="$pg_config" all
+    make -s --no-print-directory -j"$(nproc)" PG_CONFIG="$pg_config" all
 }
 
 # PostgreSQL refuses to run as root.

@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 test/deps.sh core test
-make -s --no-print-directory -j2 -f test/unit/Makefile
+make -s --no-print-directory -j"$(nproc)" -f test/unit/Makefile
 build/unit/unit_tests --gtest_color=no "$@"
