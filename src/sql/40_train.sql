@@ -90,6 +90,11 @@ BEGIN
             (about->>'format_version')::integer, length(model),
             jsonb_build_object('fitted_rows', about->'fitted_rows', 'calibration_scores', about->'calibration_scores'));
     EXCEPTION WHEN unique_violation THEN
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            RAISE EXCEPTION 'could not serialize access to model "%"', model_name
+                USING ERRCODE = 'serialization_failure',
+                      HINT = 'Another transaction trained it since this one began, or the name is in use by another role.';
+        END IF;
         RAISE EXCEPTION 'model name "%" is in use by another role', model_name
             USING ERRCODE = 'duplicate_object', HINT = 'Choose another name.';
     END;

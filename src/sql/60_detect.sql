@@ -204,6 +204,8 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Batches follow the order of such a key. Use ad_detect, or create the index.';
     END IF;
+    -- Of callers that come at once, one makes the run and the others find it.
+    PERFORM pg_advisory_xact_lock(hashtextextended(format('anomaly_detect batches %s %s', source::oid, chosen.model_id), 0));
     SELECT max(r.id) INTO run_id FROM anomaly_detection_runs r
     WHERE r.owner = current_user::regrole AND r.source_table = _ad_source(source) AND r.model_id = chosen.model_id
       AND r.where_clause = condition AND r.options = checked AND r.status = 'running' AND r.job_id IS NULL;
