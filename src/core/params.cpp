@@ -17,7 +17,8 @@ std::string format_number(double value) {
 [[noreturn]] void refuse_type(const ParamSpec& spec, std::string_view owner,
                               std::string_view wanted) {
     throw InvalidParameter("parameter \"" + std::string(spec.name) + "\" of " + std::string(owner) +
-                           " must be " + std::string(wanted));
+                               " must be " + std::string(wanted),
+                           "The view ad_algorithms describes the parameters.");
 }
 
 double read_choice(const ParamSpec& spec, const Json& value, std::string_view owner) {

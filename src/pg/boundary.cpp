@@ -54,6 +54,11 @@ void raise(const Failure& failure) {
         case Failure::Kind::Terminated:
             CHECK_FOR_INTERRUPTS();
             break;
+        case Failure::Kind::CorruptModel:
+            ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
+                    errmsg("cannot read the bytes of a model: %s", to_server(failure.message)),
+                    errhint("Restore them from a backup, or train the model again."));
+            break;
         default:
             ereport(ERROR, errcode(failure.sqlstate), errmsg("%s", to_server(failure.message)),
                     failure.hint[0] != '\0' ? errhint("%s", to_server(failure.hint)) : 0);

@@ -27,7 +27,7 @@ namespace ad::pg {
 
 /// What is left of an exception once its objects are gone.
 struct Failure {
-    enum class Kind : std::uint8_t { None, Error, ServerError, Terminated };
+    enum class Kind : std::uint8_t { None, Error, CorruptModel, ServerError, Terminated };
 
     Kind kind;
     int sqlstate;
@@ -62,7 +62,8 @@ void catch_all(Body& body, Failure& failure) noexcept {
     } catch (const InvalidData& error) {
         record(failure, ERRCODE_DATA_EXCEPTION, error.what(), error.hint().c_str());
     } catch (const CorruptModel& error) {
-        record(failure, ERRCODE_DATA_CORRUPTED, error.what(), error.hint().c_str());
+        record(failure, ERRCODE_DATA_CORRUPTED, error.what(), "");
+        failure.kind = Failure::Kind::CorruptModel;
     } catch (const MemoryLimit& error) {
         record(failure, ERRCODE_OUT_OF_MEMORY, error.what(), error.hint().c_str());
     } catch (const std::bad_alloc&) {

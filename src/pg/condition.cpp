@@ -23,8 +23,12 @@ bool is_bare_expression(const SelectStmt* statement) {
            statement->withClause == nullptr;
 }
 
+constexpr const char* kHint =
+    "Write what would stand behind WHERE, for example \"temperature > 0\".";
+
 /// Makes the position of a syntax error one within the clause.
 void locate_error(void* clause) {
+    errhint("%s", kHint);
     const int position = geterrposition();
     if (position <= 0) return;
     errposition(0);
@@ -70,8 +74,7 @@ PGDLLEXPORT Datum _ad_check_condition(PG_FUNCTION_ARGS) {
     if (!ad::pg::is_expression(clause)) {
         ereport(ERROR, errcode(ERRCODE_SYNTAX_ERROR),
                 errmsg("where_clause must be one boolean expression"),
-                errdetail("It is: %s", clause),
-                errhint("Write what would stand behind WHERE, for example \"temperature > 0\"."));
+                errdetail("It is: %s", clause), errhint("%s", ad::pg::kHint));
     }
     PG_RETURN_TEXT_P(cstring_to_text(psprintf("(%s\n)", clause)));
 }

@@ -124,7 +124,8 @@ const bytea* fetch_bytes(const Version& version, const char* schema) {
     SPITupleTable* rows;
     if (!fetch_row(query, arguments, 1, &rows)) {
         ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
-                errmsg("model \"%s\" has no artifact", version.model_id));
+                errmsg("model \"%s\" has no artifact", version.model_id),
+                errhint("Restore it from a backup, or train the model again."));
     }
     bool isnull;
     const Datum data = SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull);
@@ -136,6 +137,10 @@ const bytea* fetch_bytes(const Version& version, const char* schema) {
                 errhint("Increase \"anomaly_detect.max_model_size\"."));
     }
     return DatumGetByteaPP(data);
+}
+
+void name_model(void* version) {
+    errcontext("model \"%s\"", static_cast<const Version*>(version)->model_id);
 }
 
 CachedModel* load(const Version& version, const char* schema) {
@@ -152,7 +157,10 @@ CachedModel* load(const Version& version, const char* schema) {
     strlcpy(entry->model_id, version.model_id, kMaxModelId);
     entry->created_at = version.created_at;
     entry->context = context;
+    ErrorContextCallback callback{error_context_stack, name_model, const_cast<Version*>(&version)};
+    error_context_stack = &callback;
     entry->model = own<Model>(context, [&] { return Model::load(bytes); });
+    error_context_stack = callback.previous;
     entry->bytes = entry->model->memory_bytes();
     MemoryContextSetParent(context, cache.context);
     cache.bytes += entry->bytes;

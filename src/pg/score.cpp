@@ -58,7 +58,8 @@ ScoreCall* begin_call(FunctionCallInfo fcinfo, bool all_texts) {
         fcinfo->flinfo->fn_extra = call;
     }
     if (PG_ARGISNULL(0)) {
-        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be null"));
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be null"),
+                errhint("The models that you may use are listed in the view ad_models."));
     }
     const text* reference = PG_GETARG_TEXT_PP(0);
     if (!is_current(call, reference, mark_snapshot())) prepare(call, fcinfo, reference);

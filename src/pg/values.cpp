@@ -121,7 +121,8 @@ std::string_view utf8_view(const char* text, std::size_t length) {
     ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
             errmsg("feature \"%s\" is a %s, but the JSON value is a %s",
                    from_utf8(feature.name.data(), feature.name.size()),
-                   kind_name(feature.kind).data(), found));
+                   kind_name(feature.kind).data(), found),
+            errhint("Write the value as to_jsonb does."));
 }
 
 /// Whether ISO 8601 text names a zone. Without one it is local time, as in type timestamp.

@@ -14,7 +14,8 @@ DECLARE
 BEGIN
     SELECT * INTO relation FROM pg_class WHERE oid = source;
     IF source IS NULL THEN
-        RAISE EXCEPTION 'source must not be null' USING ERRCODE = 'null_value_not_allowed';
+        RAISE EXCEPTION 'source must not be null'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Name a table or a view.';
     ELSIF relation.oid IS NULL THEN
         RAISE EXCEPTION 'relation with OID % does not exist', source::oid
             USING ERRCODE = 'undefined_table';
@@ -83,6 +84,7 @@ DECLARE
     found pg_attribute;
     features text[];
 BEGIN
+    PERFORM _ad_source(source);
     IF feature_columns IS NULL THEN
         SELECT array_agg(attname::text ORDER BY attnum) INTO features
         FROM pg_attribute
@@ -107,7 +109,9 @@ BEGIN
             RAISE EXCEPTION 'feature_columns must not contain null' USING ERRCODE = 'null_value_not_allowed';
         ELSIF found.attname IS NULL THEN
             RAISE EXCEPTION 'column "%" of relation % does not exist', feature, source
-                USING ERRCODE = 'undefined_column';
+                USING ERRCODE = 'undefined_column', HINT = format('The columns that can be features are: %s.', (
+                    SELECT coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attnum), 'none') FROM pg_attribute
+                    WHERE attrelid = source AND attnum > 0 AND NOT attisdropped AND _ad_feature_kind(atttypid) IS NOT NULL));
         ELSIF _ad_feature_kind(found.atttypid) IS NULL THEN
             RAISE EXCEPTION 'column "%" of type % cannot be a feature', feature, format_type(found.atttypid, found.atttypmod)
                 USING ERRCODE = 'datatype_mismatch',
@@ -142,15 +146,15 @@ $$;
 COMMENT ON FUNCTION _ad_identity(regclass) IS
 'expressions that identify a row for sampling: primary key, else its place in the table, else none';
 
-CREATE FUNCTION _ad_query_source(query text, caller_path text, argument text, OUT result bytea)
+CREATE FUNCTION _ad_query_source(query text, caller_path text, OUT result bytea)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 BEGIN
     PERFORM set_config('search_path', caller_path, true);
-    EXECUTE query INTO result USING argument;
+    EXECUTE query INTO result;
 END
 $$;
-COMMENT ON FUNCTION _ad_query_source(text, text, text) IS
+COMMENT ON FUNCTION _ad_query_source(text, text) IS
 'runs a query that returns one model, with the search_path of the caller';
 

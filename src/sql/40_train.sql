@@ -44,10 +44,10 @@ BEGIN
         columns := _ad_row_of(source);
     END IF;
     model := _ad_query_source(
-        format('SELECT %s.ad_fit($1::pg_catalog.jsonb, %s) FROM %s WHERE %s', quote_ident('@extschema@'),
+        format('SELECT %s.ad_fit(%L::pg_catalog.jsonb, %s) FROM %s WHERE %s', quote_ident('@extschema@'),
+               options || jsonb_build_object('identity_columns', cardinality(identity)),
                array_to_string(identity || columns, ', '), name, condition),
-        caller_path,
-        (options || jsonb_build_object('identity_columns', cardinality(identity)))::text);
+        caller_path);
     PERFORM set_config('max_parallel_workers_per_gather', workers, true);
     IF model IS NULL THEN
         RAISE EXCEPTION 'there are no rows to train on in %', name
@@ -143,7 +143,8 @@ DECLARE
 BEGIN
     PERFORM _ad_check_training(name);
     IF (time_column IS NULL) <> (exclude_windows IS NULL) THEN
-        RAISE EXCEPTION 'time_column and exclude_windows go together' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'time_column and exclude_windows go together'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Rows whose time_column is in one of exclude_windows are left out.';
     ELSIF time_column IS NOT NULL THEN
         PERFORM _ad_features(source, ARRAY[time_column]);
         IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname = time_column

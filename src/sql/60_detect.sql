@@ -49,7 +49,7 @@ BEGIN
         RAISE EXCEPTION 'cannot store the results of a detection in a read-only transaction'
             USING ERRCODE = 'read_only_sql_transaction', HINT = 'ad_scores and ad_score work here.';
     ELSIF batch_size IS NULL OR batch_size < 1 THEN
-        RAISE EXCEPTION 'batch_size must be at least 1, not %', batch_size USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'batch_size must be at least 1, not %', coalesce(batch_size::text, 'null') USING ERRCODE = 'invalid_parameter_value';
     ELSIF feature_columns IS NOT NULL
         AND NOT (feature_columns @> chosen.feature_columns AND feature_columns <@ chosen.feature_columns) THEN
         RAISE EXCEPTION 'feature_columns do not match the features of model "%"', chosen.model_id
@@ -303,16 +303,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION _ad_run_figures(bigint) IS 'the figures of a run by its id';
 
-CREATE FUNCTION ad_summary(
-    source_table text DEFAULT NULL, start_date timestamptz DEFAULT NULL, end_date timestamptz DEFAULT NULL
-) RETURNS jsonb
+CREATE FUNCTION _ad_summary(source_table text, source regclass, start_date timestamptz, end_date timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     WITH chosen AS MATERIALIZED (
         SELECT r.* FROM anomaly_detection_results r
-        WHERE (ad_summary.source_table IS NULL OR r.source_table IN (ad_summary.source_table,
-                   (SELECT _ad_source(to_regclass(ad_summary.source_table)) WHERE to_regclass(ad_summary.source_table) IS NOT NULL)))
+        WHERE (_ad_summary.source_table IS NULL
+               OR r.source_table IN (_ad_summary.source_table, (SELECT _ad_source(source) WHERE source IS NOT NULL)))
           AND (start_date IS NULL OR r.detection_timestamp >= start_date)
           AND (end_date IS NULL OR r.detection_timestamp < end_date)
     )
@@ -329,6 +327,15 @@ AS $$
                    max(anomaly_score) AS max_score, max(detection_timestamp) AS last_detection
             FROM chosen c GROUP BY c.source_table) b), '[]'))
 $$;
+COMMENT ON FUNCTION _ad_summary(text, regclass, timestamptz, timestamptz) IS 'ad_summary with a pinned search_path';
+
+CREATE FUNCTION ad_summary(
+    source_table text DEFAULT NULL, start_date timestamptz DEFAULT NULL, end_date timestamptz DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT _ad_summary(source_table, to_regclass(source_table), start_date, end_date);
+END;
 COMMENT ON FUNCTION ad_summary(text, timestamptz, timestamptz) IS
 'figures of the stored results, in total and by table; from start_date up to, not including, end_date';
 
