@@ -44,7 +44,7 @@ BEGIN
         columns := _ad_row_of(source);
     END IF;
     model := _ad_query_source(
-        format('SELECT %s.ad_fit(%L::pg_catalog.jsonb, %s) FROM %s WHERE %s', quote_ident('@extschema@'),
+        format('SELECT %s.ad_fit(%L::pg_catalog.jsonb, %s) FROM %s WHERE %s', '@extschema@',
                options || jsonb_build_object('identity_columns', cardinality(identity)),
                array_to_string(identity || columns, ', '), name, condition),
         caller_path);
@@ -72,6 +72,10 @@ DECLARE
 BEGIN
     -- Serialises trainings of one name, so that versions are consecutive.
     PERFORM pg_advisory_xact_lock(hashtextextended('anomaly_detect model ' || model_name, 0));
+    IF EXISTS (SELECT FROM model_registry r WHERE r.name = model_name AND r.owner <> current_user::regrole) THEN
+        RAISE EXCEPTION 'model name "%" is in use by another role', model_name
+            USING ERRCODE = 'duplicate_object', HINT = 'Choose another name, or train it as that role.';
+    END IF;
     SELECT coalesce(max(r.version), 0) + 1 INTO new_version FROM model_registry r WHERE r.name = model_name;
     new_id := model_name || '@' || new_version;
     IF activate THEN

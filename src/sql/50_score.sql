@@ -66,7 +66,7 @@ CREATE FUNCTION _ad_scored(source regclass, model_id text, condition text, order
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT format('SELECT r, %I._ad_try_predict(%L, r) AS p FROM (SELECT %s AS r FROM %s WHERE %s%s) s',
+    SELECT format('SELECT r, %s._ad_try_predict(%L, r) AS p FROM (SELECT %s AS r FROM %s WHERE %s%s) s',
                   '@extschema@', model_id, _ad_row_of(source), _ad_source(source), condition, ordering)
 $$;
 COMMENT ON FUNCTION _ad_scored(regclass, text, text, text) IS
@@ -87,7 +87,7 @@ BEGIN
     query := format(
         'SELECT %s, (p).is_anomaly, (p).anomaly_score, (p).confidence, (p).p_value, %s, %s FROM (%s) q WHERE p IS NOT NULL%s',
         _ad_key_json(_ad_record_key(source, NULL)), _ad_features_json(chosen.feature_columns),
-        CASE WHEN explain THEN format('%I.ad_explain(%L, r)', '@extschema@', chosen.model_id) ELSE 'NULL::pg_catalog.jsonb' END,
+        CASE WHEN explain THEN format('%s.ad_explain(%L, r)', '@extschema@', chosen.model_id) ELSE 'NULL::pg_catalog.jsonb' END,
         _ad_scored(source, chosen.model_id, condition),
         CASE WHEN only_anomalies THEN ' AND (p).is_anomaly' ELSE '' END);
     PERFORM set_config('search_path', caller_path, true);

@@ -80,11 +80,11 @@ BEGIN
 WITH scored AS MATERIALIZED (
     SELECT pg_catalog.row_number() OVER () AS n, r, p FROM (%1$s) q
 ), stored AS (
-    INSERT INTO %2$I.anomaly_detection_results (source_table, source_record_id, is_anomaly, anomaly_score, confidence,
+    INSERT INTO %2$s.anomaly_detection_results (source_table, source_record_id, is_anomaly, anomaly_score, confidence,
         model_id, algorithm, features, raw_data, metadata, source_record_key, run_id, p_value, threshold, severity, explanation)
     SELECT %3$L, %4$s, (p).is_anomaly, (p).anomaly_score, (p).confidence, %5$L, %6$L, %7$s,
         CASE WHEN %8$s THEN pg_catalog.to_jsonb(r) END, NULL, %9$s, %10$L, (p).p_value, (p).threshold,
-        %2$I._ad_severity((p).is_anomaly, (p).confidence), %11$s
+        %2$s._ad_severity((p).is_anomaly, (p).confidence), %11$s
     FROM scored WHERE (p).anomaly_score IS NOT NULL AND %12$s
 )
 SELECT ((n OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) %13$s) OPERATOR(pg_catalog.+) 1, pg_catalog.count(*),
@@ -96,7 +96,7 @@ FROM scored GROUP BY 1 ORDER BY 1$query$,
         chosen.model_id, chosen.algorithm, _ad_features_json(chosen.feature_columns),
         wanted->>(options->>'raw_data'), _ad_key_json(keys), run_id,
         CASE WHEN (options->>'explain')::boolean
-             THEN format('CASE WHEN (p).is_anomaly THEN %I.ad_explain(%L, r) END', '@extschema@', chosen.model_id) ELSE 'NULL' END,
+             THEN format('CASE WHEN (p).is_anomaly THEN %s.ad_explain(%L, r) END', '@extschema@', chosen.model_id) ELSE 'NULL' END,
         wanted->>(options->>'store'), batch_size,
         (SELECT string_agg(format('(r).%I::pg_catalog.text', k), ', ') FROM unnest(keys) k));
 END
