@@ -24,6 +24,9 @@ class Detector {
     /// if the registry says that the algorithm takes missing values.
     virtual void fit(const Columns& sample, const Params& params, Random random) = 0;
 
+    /// Rows in one call of `score`, at most.
+    static constexpr std::size_t kMaxBlock = 1024;
+
     /// Writes one finite score a row, higher is stranger. Values may be infinite.
     virtual void score(const Columns& rows, double* scores) const = 0;
 

@@ -50,7 +50,7 @@ Matrix accepted_rows(const Columns& all, const std::vector<std::uint8_t>& reject
 
 /// Scores a long matrix in blocks, so that a cancel request is noticed between them.
 void score_in_blocks(const Detector& detector, const Columns& all, double* scores) {
-    constexpr std::size_t kBlock = 1024;
+    constexpr std::size_t kBlock = Detector::kMaxBlock;
     if (all.rows <= kBlock) return detector.score(all, scores);
     std::vector<const double*> shifted(all.count);
     for (std::size_t start = 0; start < all.rows; start += kBlock) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "../forest.hpp"
 #include "../portable_math.hpp"
 #include "../registry.hpp"
 
@@ -16,61 +17,7 @@ namespace ad {
 
 namespace {
 
-/// Path lengths are added as integers in units of 2^-16, so that no order of summation and no
-/// instruction set changes a score.
-constexpr double kPathUnit = 65536.0;
 constexpr std::uint16_t kLeaf = 0xffff;
-
-/// A tree lies in preorder: the left child follows its parent. A leaf points to itself and has a
-/// threshold that no value is below, so that a walk may take more steps than it needs.
-struct Node {
-    double threshold;  ///< value <= threshold goes left
-    std::uint32_t right;
-    std::uint16_t feature;
-    std::uint16_t missing_left;
-};
-static_assert(sizeof(Node) == 16);
-
-/// Average path length of an unsuccessful search in a binary search tree of n keys.
-double average_path(double n) {
-    if (n <= 1.0) return 0.0;
-    if (n <= 2.0) return 1.0;
-    return 2.0 * (portable_log(n - 1.0) + kEulerGamma) - 2.0 * (n - 1.0) / n;
-}
-
-struct Tree {
-    std::vector<Node> nodes;
-    std::vector<std::uint32_t> rows;  ///< of the sample, in each node
-    std::vector<std::uint32_t> path;  ///< of each leaf, in units of 1 / kPathUnit
-    std::uint32_t depth = 0;
-
-    bool is_leaf(std::uint32_t i) const { return nodes[i].right == i; }
-
-    std::uint32_t child(std::uint32_t i, double value) const {
-        const Node& node = nodes[i];
-        const bool left = value <= node.threshold || (node.missing_left != 0 && std::isnan(value));
-        return left ? i + 1 : node.right;
-    }
-
-    std::uint32_t add_leaf(std::uint32_t count, std::uint32_t at_depth) {
-        const auto i = static_cast<std::uint32_t>(nodes.size());
-        nodes.push_back({kMissing, i, 0, 0});
-        rows.push_back(count);
-        path.push_back(
-            static_cast<std::uint32_t>((at_depth + average_path(count)) * kPathUnit + 0.5));
-        depth = std::max(depth, at_depth);
-        return i;
-    }
-
-    std::uint32_t add_split(std::uint32_t count, std::uint16_t feature, double threshold,
-                            bool missing_left) {
-        const auto i = static_cast<std::uint32_t>(nodes.size());
-        nodes.push_back({threshold, 0, feature, static_cast<std::uint16_t>(missing_left)});
-        rows.push_back(count);
-        path.push_back(0);
-        return i;
-    }
-};
 
 class TreeBuilder {
   public:
@@ -78,7 +25,7 @@ class TreeBuilder {
                 std::uint32_t max_depth, Random random)
         : sample_(sample), features_(features), max_depth_(max_depth), random_(random) {}
 
-    Tree build(std::uint32_t* begin, std::uint32_t* end) {
+    ForestTree build(std::uint32_t* begin, std::uint32_t* end) {
         grow(begin, end, 0, features_.size());
         return std::move(tree_);
     }
@@ -145,7 +92,7 @@ class TreeBuilder {
     std::vector<std::uint32_t>& features_;
     std::uint32_t max_depth_;
     Random random_;
-    Tree tree_;
+    ForestTree tree_;
 };
 
 /// A fraction up to 1 of `total`, or a count; at least 1.
@@ -196,13 +143,18 @@ class IsolationForest final : public Detector {
             TreeBuilder builder(sample, features, max_depth, of_tree);
             trees_.push_back(builder.build(rows.data(), rows.data() + rows.size()));
         }
+        kernel_ = ForestKernel(trees_, sample.count);
     }
 
     void score(const Columns& rows, double* scores) const override {
-        constexpr std::size_t kLanes = 8;
-        std::size_t i = 0;
-        for (; i + kLanes <= rows.rows; i += kLanes) score_lanes<kLanes>(rows, i, scores);
-        for (; i < rows.rows; ++i) score_lanes<1>(rows, i, scores);
+        std::uint64_t sums[kMaxBlock];
+        constexpr std::size_t kWorthwhile = 16;  // below it, most of a vector would be idle
+        if (kernel_.usable() && rows.rows >= kWorthwhile) {
+            kernel_.sum_paths(rows, sums);
+        } else {
+            walk_forest(trees_, rows, sums);
+        }
+        for (std::size_t i = 0; i < rows.rows; ++i) scores[i] = score_of(sums[i]);
     }
 
     /// A step from a node of n rows to a child of m makes the expected path c(n) into 1 + c(m); the
@@ -213,7 +165,7 @@ class IsolationForest final : public Detector {
         if (sample_size_ <= 1) return;
         const double share =
             1.0 / (static_cast<double>(trees_.size()) * average_path(sample_size_));
-        for (const Tree& tree : trees_) {
+        for (const ForestTree& tree : trees_) {
             for (std::uint32_t i = 0; !tree.is_leaf(i);) {
                 const std::size_t feature = tree.nodes[i].feature;
                 const std::uint32_t next = tree.child(i, rows.at(row, feature));
@@ -227,10 +179,10 @@ class IsolationForest final : public Detector {
     void save(Writer& out) const override {
         out.number(sample_size_);
         out.number(static_cast<std::uint32_t>(trees_.size()));
-        for (const Tree& tree : trees_) {
+        for (const ForestTree& tree : trees_) {
             out.number(static_cast<std::uint32_t>(tree.nodes.size()));
             for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
-                const Node& node = tree.nodes[i];
+                const ForestNode& node = tree.nodes[i];
                 out.number(tree.is_leaf(i) ? kLeaf : node.feature);
                 out.number(tree.rows[i]);
                 if (tree.is_leaf(i)) continue;
@@ -247,38 +199,24 @@ class IsolationForest final : public Detector {
         if (count == 0 || count > kMaxTrees || sample_size_ == 0)
             throw CorruptModel("the forest has no trees");
         trees_.resize(count);
-        for (Tree& tree : trees_) {
+        for (ForestTree& tree : trees_) {
             const auto nodes = in.count(kSmallestNode);
             load_subtree(in, tree, columns, 0);
             if (tree.nodes.size() != nodes) throw CorruptModel("wrong number of nodes");
         }
+        kernel_ = ForestKernel(trees_, columns);
     }
 
     std::size_t memory_bytes() const override {
-        std::size_t bytes = 0;
-        for (const Tree& tree : trees_) {
-            bytes +=
-                sizeof(Tree) + tree.nodes.capacity() * (sizeof(Node) + 2 * sizeof(std::uint32_t));
+        std::size_t bytes = kernel_.memory_bytes();
+        for (const ForestTree& tree : trees_) {
+            bytes += sizeof(ForestTree) +
+                     tree.nodes.capacity() * (sizeof(ForestNode) + 2 * sizeof(std::uint32_t));
         }
         return bytes;
     }
 
   private:
-    template <std::size_t kLanes>
-    void score_lanes(const Columns& rows, std::size_t first, double* scores) const {
-        std::uint64_t sum[kLanes] = {};
-        for (const Tree& tree : trees_) {
-            std::uint32_t at[kLanes] = {};
-            for (std::uint32_t step = 0; step < tree.depth; ++step) {
-                for (std::size_t k = 0; k < kLanes; ++k) {
-                    at[k] = tree.child(at[k], rows.column[tree.nodes[at[k]].feature][first + k]);
-                }
-            }
-            for (std::size_t k = 0; k < kLanes; ++k) sum[k] += tree.path[at[k]];
-        }
-        for (std::size_t k = 0; k < kLanes; ++k) scores[first + k] = score_of(sum[k]);
-    }
-
     /// 2^(-E[h] / c(max_samples)); a forest of one row cannot isolate anything and says 0.5.
     double score_of(std::uint64_t sum) const {
         if (sample_size_ <= 1) return 0.5;
@@ -287,7 +225,7 @@ class IsolationForest final : public Detector {
         return portable_exp2(-mean / average_path(sample_size_));
     }
 
-    static std::uint32_t load_subtree(Reader& in, Tree& tree, std::size_t columns,
+    static std::uint32_t load_subtree(Reader& in, ForestTree& tree, std::size_t columns,
                                       std::uint32_t depth) {
         const auto feature = in.number<std::uint16_t>();
         const auto count = in.at_most(kMaxSamples);
@@ -304,7 +242,8 @@ class IsolationForest final : public Detector {
     }
 
     std::uint32_t sample_size_ = 0;
-    std::vector<Tree> trees_;
+    std::vector<ForestTree> trees_;
+    ForestKernel kernel_;
 };
 
 constexpr ParamSpec kParams[] = {
