@@ -83,7 +83,7 @@ start_server() {
     as_server mkdir -m 700 "$PGHOST"
     (
         # The server's user may have no access to the repository.
-        cd "$scratch/run"
+        cd "$scratch/run" || exit
         as_server "$bin/initdb" -D data -U postgres -A trust -E UTF8 --no-locale --no-sync >/dev/null
         printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" 'fsync = off' \
             "$@" | as_server tee -a data/postgresql.conf >/dev/null
