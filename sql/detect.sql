@@ -72,6 +72,12 @@ SELECT x AS source, ad_detect(x::regclass, model_id => 'm', options => CASE x WH
 FROM unnest(ARRAY['by_uuid', 'by_text', 'by_two', 'by_view']) x;
 SELECT source_table, source_record_key AS key, source_record_id AS id FROM anomaly_detection_results
 WHERE source_table LIKE 'detect.by%' ORDER BY source_table, (features->>'v')::float8;
+-- Names that the queries around the source also use
+CREATE TABLE q (q int PRIMARY KEY, r float8, p float8, n float8, s float8, t float8, id float8, v float8);
+INSERT INTO q SELECT i, i, i, i, i, i, i, i FROM generate_series(1, 10) i;
+SELECT ad_train('q', model_name => 'q'), ad_detect('q', NULL, 'm', 'q > 2 AND r > 3 AND n < 10', 4, '{"explain": true}')->'processed_records' AS processed;
+CALL ad_detect_batches('q', model_id => 'q', batch_size => 4) \gset
+SELECT :'result'::jsonb->'processed_records' AS processed, (SELECT count(*) FROM ad_scores('q', 'q', 'p > 2 -- eight', false, true)) AS scored;
 
 --
 -- One transaction: an error in the middle leaves nothing
@@ -192,7 +198,7 @@ SELECT ad_train('s', '{v}', 'm', 'mad'), ad_train('s', '{v}', 'm', 'mad');
 SELECT ad_set_alias('m', 'prod', 1) AS first, ad_set_alias('m', 'prod', 2) AS moved, ad_set_alias('m', 'test', 2) AS another;
 SELECT model_id, is_active, aliases FROM ad_model_versions WHERE name = 'm' ORDER BY version;
 SELECT ad_activate('m@prod');
-SELECT model_id, version, algorithm, source_table, feature_columns, threshold, training_rows, owner = current_user::regrole AS mine FROM ad_models ORDER BY 1;
+SELECT model_id, version, algorithm, source_table, feature_columns, threshold, training_rows, owner = current_user::regrole AS mine FROM ad_models WHERE name <> 'q' ORDER BY 1;
 SELECT i->>'model_id' AS model_id, i->'aliases' AS aliases, i->'features'->0->>'feature' AS feature, i->'features'->0->'missing_fraction' AS missing
 FROM ad_model_info('m') i;
 SELECT ad_drop_model('m@2') AS version, ad_drop_model('m@2') AS again, ad_drop_model('m@prod') AS alias;
@@ -204,7 +210,7 @@ SELECT (SELECT count(*) FROM model_artifacts WHERE model_id LIKE 'm@%') AS artif
        (SELECT count(*) FROM model_feature_stats WHERE model_id LIKE 'm@%') AS stats;
 SELECT count(*) AS results_stay FROM anomaly_detection_results WHERE model_id = 'm@1';
 
-SELECT ad_drop_model('strict');
+SELECT ad_drop_model('strict'), ad_drop_model('q');
 SET client_min_messages = warning;
 SELECT ad_prune('0') IS NOT NULL AS pruned;
 DROP SCHEMA detect CASCADE;

@@ -64,6 +64,14 @@ SELECT f, count(ad_train('t', f, f::text, algorithm, where_clause => w)) FROM ed
 GROUP BY 1 ORDER BY 1;
 SELECT name, version, (SELECT count(*) FILTER (WHERE ad_is_anomaly(model_id, t)) FROM t WHERE CASE name WHEN '{a,b}' THEN id = 1 WHEN '{a}' THEN a = 1 ELSE true END)
 FROM model_registry WHERE name LIKE '{%' ORDER BY 1, 2;
+-- NaN and infinity are no values to learn from; rows that have them can be scored.
+CREATE TABLE odd (id int PRIMARY KEY, v float8);
+INSERT INTO odd SELECT i, i FROM generate_series(1, 6) i UNION ALL VALUES (7, 'NaN'::float8), (8, 'Infinity'), (9, '-Infinity'), (10, NULL);
+SELECT ad_train('odd', '{v}', 'odd'), ad_train('odd', '{v}', 'odd', 'mad');
+SELECT model_id, missing_fraction, mean, quantiles[1], quantiles[21] FROM model_feature_stats WHERE model_id LIKE 'odd@%' ORDER BY 1;
+SELECT count(*), bool_and(anomaly_score BETWEEN 0 AND 1) FROM ad_scores('odd', 'odd@1');
+SELECT record_key, is_anomaly FROM ad_scores('odd', 'odd@2', only_anomalies => true) ORDER BY 1;
+SELECT ad_train('odd', '{v}', 'odd', algorithm, where_clause => 'id > 6') FROM unnest(ARRAY['isolation_forest', 'mad']) algorithm;
 -- 1,600 columns
 DO $$ BEGIN EXECUTE 'CREATE TABLE wide (' || (SELECT string_agg(format('c%s int2', i), ', ') FROM generate_series(1, 1600) i) || ')'; END $$;
 DO $$ BEGIN EXECUTE 'INSERT INTO wide SELECT ' || (SELECT string_agg(format('(g * %s) %% 11', i), ', ') FROM generate_series(1, 1600) i) || ' FROM generate_series(1, 30) g'; END $$;

@@ -76,6 +76,7 @@ PGDLLEXPORT Datum _ad_check_condition(PG_FUNCTION_ARGS) {
                 errmsg("where_clause must be one boolean expression"),
                 errdetail("It is: %s", clause), errhint("%s", ad::pg::kHint));
     }
-    PG_RETURN_TEXT_P(cstring_to_text(psprintf("(%s\n)", clause)));
+    const bool comment = strstr(clause, "--") != nullptr;
+    PG_RETURN_TEXT_P(cstring_to_text(psprintf(comment ? "(%s\n)" : "(%s)", clause)));
 }
 }
