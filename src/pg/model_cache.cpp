@@ -31,6 +31,7 @@ Cache cache;
 struct Version {
     char model_id[kMaxModelId];
     TimestampTz created_at;
+    Oid owner;
 };
 
 void release(CachedModel* entry) {
@@ -91,7 +92,7 @@ Version resolve(const char* reference, const char* schema) {
                                           : "(version::pg_catalog.text OPERATOR(pg_catalog.=) $2"
                                             " OR $2 OPERATOR(pg_catalog.=) ANY (aliases))";
     const char* query = psprintf(
-        "SELECT model_id, created_at FROM %s.model_registry"
+        "SELECT model_id, created_at, owner FROM %s.model_registry"
         " WHERE name OPERATOR(pg_catalog.=) $1 AND %s",
         schema, condition);
     SPITupleTable* rows;
@@ -101,12 +102,13 @@ Version resolve(const char* reference, const char* schema) {
     strlcpy(version.model_id, SPI_getvalue(rows->vals[0], rows->tupdesc, 1), kMaxModelId);
     version.created_at =
         DatumGetTimestampTz(SPI_getbinval(rows->vals[0], rows->tupdesc, 2, &isnull));
+    version.owner = DatumGetObjectId(SPI_getbinval(rows->vals[0], rows->tupdesc, 3, &isnull));
     return version;
 }
 
 CachedModel* find(const Version& version) {
     for (CachedModel* entry = cache.first; entry != nullptr; entry = entry->next) {
-        if (entry->created_at != version.created_at) continue;
+        if (entry->created_at != version.created_at || entry->owner != version.owner) continue;
         if (strcmp(entry->model_id, version.model_id) != 0) continue;
         unlink_entry(entry);
         entry->next = cache.first;
@@ -156,6 +158,7 @@ CachedModel* load(const Version& version, const char* schema) {
     auto* entry = static_cast<CachedModel*>(MemoryContextAllocZero(context, sizeof(CachedModel)));
     strlcpy(entry->model_id, version.model_id, kMaxModelId);
     entry->created_at = version.created_at;
+    entry->owner = version.owner;
     entry->context = context;
     ErrorContextCallback callback{error_context_stack, name_model, const_cast<Version*>(&version)};
     error_context_stack = &callback;

@@ -16,6 +16,7 @@ namespace ad::pg {
 struct CachedModel {
     char model_id[2 * NAMEDATALEN];  ///< 'name@version'
     TimestampTz created_at;          ///< tells apart versions of a name that was dropped and reused
+    Oid owner;                       ///< who may write created_at as anything
     const Model* model;
     std::size_t bytes;
     MemoryContext context;  ///< owns the model and this struct
