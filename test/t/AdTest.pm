@@ -8,10 +8,10 @@ use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 our @EXPORT = qw(start_node make_readings failure is_failure query_in_background wait_for_query
-	finish peak_memory seconds_of);
+	finish seconds_of);
 
 # start_node(name, [option of init => ...], line of postgresql.conf...)
 sub start_node
@@ -31,7 +31,7 @@ sub make_readings
 	$node->safe_psql($database // 'postgres', qq(
 		CREATE TABLE readings (id bigint PRIMARY KEY, a float8, b float8, c text);
 		INSERT INTO readings
-		SELECT i, sin(i * 0.7) * 10, cos(i * i * 0.1), 'machine ' || i % 5 FROM generate_series(1, $rows) i;
+		SELECT i, sin(i * 0.7) * 10, cos(i::float8 * i * 0.1), 'machine ' || i % 5 FROM generate_series(1, $rows) i;
 		ANALYZE readings;));
 	return;
 }
@@ -86,16 +86,6 @@ sub finish
 	my ($run) = @_;
 	eval { IPC::Run::finish($run->{handle}); };
 	return $run->{err};
-}
-
-# Kilobytes that a process had at its peak, and has now.
-sub peak_memory
-{
-	my ($pid) = @_;
-	my $status = slurp_file("/proc/$pid/status");
-	my ($peak) = $status =~ /^VmHWM:\s+(\d+)/m;
-	my ($now) = $status =~ /^VmRSS:\s+(\d+)/m;
-	return ($peak, $now);
 }
 
 sub seconds_of
