@@ -7,8 +7,9 @@ use lib $FindBin::RealBin;
 use AdTest;
 use Test::More;
 
-# Pages of shared memory count as those of each process that touched them: few of them.
-my $node = start_node('memory', [], 'shared_buffers = 4MB', 'max_parallel_workers_per_gather = 0',
+# Pages of shared memory count as those of each process that touched them: few of them. The compiler
+# of PostgreSQL takes 50 MB, and more when a query is dear enough to be optimised.
+my $node = start_node('memory', [], 'shared_buffers = 4MB', 'jit = off', 'max_parallel_workers_per_gather = 0',
 	'work_mem = 4MB', 'max_wal_size = 4GB');
 $node->safe_psql('postgres', 'CREATE EXTENSION anomaly_detect');
 make_readings($node, 800_000);
@@ -23,7 +24,7 @@ sub peak_of
 	return (split /\n/, $node->safe_psql('postgres', "$query; SELECT $peak"))[-1];
 }
 
-my $base = peak_of('SELECT count(ad_fit(\'{}\', a)) FROM (SELECT a FROM readings LIMIT 100) r');
+my $base = peak_of('SELECT length(ad_fit(\'{}\', a)) FROM (SELECT a FROM readings LIMIT 100) r');
 note("a session that has trained on 100 rows: $base kB");
 for my $case (
 	[ 'ad_train', q(SELECT ad_train('readings', ARRAY['a', 'b', 'c'], 'm', parameters => '{"n_estimators": 20}', where_clause => 'id <= %d')) ],
@@ -35,7 +36,7 @@ for my $case (
 	my ($few, $many) = map { peak_of(sprintf($query, $_)) } (200_000, 800_000);
 	note("$what: $few kB for 200,000 rows, $many kB for 800,000");
 	cmp_ok($many, '<', $few * 1.1 + 1024, "$what: four times the rows take no more memory");
-	cmp_ok($many, '<', $base + 100 * 1024, "$what: it stays within 100 MB");
+	cmp_ok($many, '<', $base + 50 * 1024, "$what: it stays within 50 MB");
 }
 
 # 2,000 models in one session.
@@ -50,7 +51,7 @@ $node->safe_psql('postgres', q(
 	ANALYZE model_registry, model_artifacts;));
 my $all = q(SELECT count(ad_score(n, 1.0, 2.0, 'machine 1')) FROM (SELECT 'm' || i AS n FROM generate_series(%d, %d) i) s);
 my $context = q(SELECT sum(total_bytes) / 1024 FROM pg_backend_memory_contexts WHERE name LIKE 'anomaly_detect model%');
-my $size = $node->safe_psql('postgres', q(SELECT size_bytes / 1024 FROM model_registry WHERE name = 'm'));
+my $size = $node->safe_psql('postgres', q(SELECT max(size_bytes) / 1024 FROM model_registry WHERE name = 'm'));
 for my $limit ('0', '4MB')
 {
 	my @lines = split /\n/, $node->safe_psql('postgres', join(';', "SET anomaly_detect.model_cache_size = '$limit'",
