@@ -48,7 +48,7 @@ for my $schema ('public', 'Strange schema')
 	my %before = map { $_ => $node->safe_psql($from, $questions{$_}) } keys %questions;
 	like($before{scores}, qr/\|8000$/, "$from: there is something to dump");
 
-	# plain text for one, the custom format for the other
+	# plain text for one, the directory format for the other
 	if ($schema eq 'public')
 	{
 		command_ok([ 'pg_dump', '-f', "$dir/$from.sql", $node->connstr($from) ], "$from: pg_dump");
@@ -56,7 +56,7 @@ for my $schema ('public', 'Strange schema')
 	}
 	else
 	{
-		command_ok([ 'pg_dump', '-Fc', '-f', "$dir/$from", '-d', $node->connstr($from) ], "$from: pg_dump");
+		command_ok([ 'pg_dump', '-Fd', '-j2', '-f', "$dir/$from", '-d', $node->connstr($from) ], "$from: pg_dump");
 		command_ok([ 'pg_restore', '-e', '-d', $node->connstr($to), "$dir/$from" ], "$from: restored by pg_restore");
 	}
 	is($node->safe_psql($to, $questions{$_}), $before{$_}, "$from: $_ are as before") for sort keys %questions;
@@ -66,6 +66,9 @@ for my $schema ('public', 'Strange schema')
 	is($node->safe_psql($to, q(SELECT count(*), count(DISTINCT id) FROM anomaly_detection_results)), '6099|6099', "$from: result ids go on");
 	is($node->safe_psql($to, q(SELECT ad_train('readings', NULL, 'forest'))), 'forest@3', "$from: versions go on");
 	is($node->safe_psql($to, q(SELECT ad_activate('forest@1'))), 'forest@1', "$from: activation works");
+	is($node->safe_psql($to, q(SET ROLE analyst; SELECT ad_drop_model('of analyst'); RESET ROLE; SELECT ad_drop_model('forest@1');
+		SELECT (SELECT count(*) FROM model_registry), (SELECT count(*) FROM model_artifacts), (SELECT count(DISTINCT model_id) FROM model_feature_stats))),
+		"t\nt\n2|2|2", "$from: a model that is dropped takes all of its rows with it");
 	is($node->safe_psql($to, q(DROP EXTENSION anomaly_detect; SELECT count(*) FROM pg_class WHERE relname ~ '^(model_|anomaly_|ad_)')), 0,
 		"$from: DROP EXTENSION takes it all");
 }
