@@ -101,9 +101,9 @@ $$;
 INSERT INTO stop_at VALUES (47);
 CALL ad_detect_batches('s', model_id => 'm', where_clause => 'passes(id)', batch_size => 20);
 -- Two batches of 20 stand; the third had row 47.
-SELECT source_table, processed_records, anomalies_found, batches, attempt FROM ad_progress;
-SELECT last_key, (SELECT count(*) FROM anomaly_detection_results r WHERE r.run_id = u.id) AS results
-FROM anomaly_detection_runs u WHERE status = 'running';
+SELECT status, error, sqlstate, processed_records, anomalies_found, batches, attempt, last_key,
+       (SELECT count(*) FROM anomaly_detection_results r WHERE r.run_id = u.id) AS results
+FROM anomaly_detection_runs u WHERE status <> 'succeeded';
 DELETE FROM stop_at;
 SET client_min_messages = error;
 CALL ad_detect_batches('s', model_id => 'm', where_clause => 'passes(id)', batch_size => 20) \gset

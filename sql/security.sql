@@ -145,7 +145,7 @@ BEGIN
     -- functions,
     FOREACH f IN ARRAY ARRAY['format(text, VARIADIC text[])', 'to_jsonb(anyelement)', 'jsonb_build_object(VARIADIC text[])', 'now()', 'clock_timestamp()',
             'current_setting(text)', 'set_config(text, text, boolean)', 'length(text)', 'reverse(text)', 'strpos(text, text)', 'row_number()', 'count()',
-            'ad_score(text, float8)', '_ad_try_predict(text, anyelement)', '_ad_next_batch(bigint, regclass, integer, text)', 'quote_ident(text)', 'to_regclass(text)'] LOOP
+            'ad_score(text, float8)', '_ad_next_batch(bigint, regclass, integer, text)', 'quote_ident(text)', 'to_regclass(text)'] LOOP
         EXECUTE format('CREATE FUNCTION hostile.%s RETURNS pg_catalog.bool LANGUAGE sql AS ''SELECT hostile.trap()''', f);
     END LOOP;
     -- relations,

@@ -29,6 +29,7 @@ class Model {
     std::string save() const;
 
     const Schema& schema() const { return schema_; }
+    double threshold() const { return threshold_; }
 
     /// Writes one score a row; NaN for a row that {"impute": "reject"} turns away.
     void score(const Cells& cells, Scratch& scratch, double* scores) const;

@@ -67,13 +67,6 @@ ScoreCall* begin_call(FunctionCallInfo fcinfo, bool all_texts) {
     return call;
 }
 
-/// The score of the row in `source`; NaN if the model rejects rows with missing values.
-double score_row(ScoreCall* call) {
-    double score = 0.0;
-    run([&] { call->cached->model->score(call->source->block(), *call->scratch, &score); });
-    return score;
-}
-
 [[noreturn]] void refuse_missing(const ScoreCall* call) {
     ereport(
         ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -82,13 +75,15 @@ double score_row(ScoreCall* call) {
                 "ad_detect skip them."));
 }
 
-Prediction predict_row(ScoreCall* call, bool* rejected) {
-    const double score = score_row(call);
-    *rejected = std::isnan(score);
-    Prediction prediction{};
-    if (!*rejected) prediction = call->cached->model->predict(score);
-    return prediction;
+/// The score of the row in `source`.
+double score_row(ScoreCall* call) {
+    double score = 0.0;
+    run([&] { call->cached->model->score(call->source->block(), *call->scratch, &score); });
+    if (std::isnan(score)) refuse_missing(call);
+    return score;
 }
+
+Prediction predict_row(ScoreCall* call) { return call->cached->model->predict(score_row(call)); }
 
 Datum prediction_tuple(ScoreCall* call, FunctionCallInfo fcinfo, const Prediction& prediction) {
     if (call->result == nullptr) {
@@ -118,46 +113,28 @@ extern "C" {
 /// ad_score(model text, VARIADIC "any") RETURNS float8
 PG_FUNCTION_INFO_V1(ad_score);
 PGDLLEXPORT Datum ad_score(PG_FUNCTION_ARGS) {
-    ScoreCall* call = begin_call(fcinfo, false);
-    const double score = score_row(call);
-    if (std::isnan(score)) refuse_missing(call);
-    PG_RETURN_FLOAT8(score);
+    PG_RETURN_FLOAT8(score_row(begin_call(fcinfo, false)));
 }
 
 /// ad_is_anomaly(model text, VARIADIC "any") RETURNS boolean
 PG_FUNCTION_INFO_V1(ad_is_anomaly);
 PGDLLEXPORT Datum ad_is_anomaly(PG_FUNCTION_ARGS) {
     ScoreCall* call = begin_call(fcinfo, false);
-    bool rejected;
-    const ad::Prediction prediction = predict_row(call, &rejected);
-    if (rejected) refuse_missing(call);
-    PG_RETURN_BOOL(prediction.is_anomaly);
+    PG_RETURN_BOOL(predict_row(call).is_anomaly);
 }
 
 /// ad_predict(model text, VARIADIC "any") RETURNS ad_prediction
 PG_FUNCTION_INFO_V1(ad_predict);
 PGDLLEXPORT Datum ad_predict(PG_FUNCTION_ARGS) {
     ScoreCall* call = begin_call(fcinfo, false);
-    bool rejected;
-    const ad::Prediction prediction = predict_row(call, &rejected);
-    if (rejected) refuse_missing(call);
-    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, prediction));
-}
-
-/// _ad_try_predict(model text, VARIADIC "any") RETURNS ad_prediction: null for a rejected row
-PG_FUNCTION_INFO_V1(_ad_try_predict);
-PGDLLEXPORT Datum _ad_try_predict(PG_FUNCTION_ARGS) {
-    ScoreCall* call = begin_call(fcinfo, false);
-    bool rejected;
-    const ad::Prediction prediction = predict_row(call, &rejected);
-    if (rejected) PG_RETURN_NULL();
-    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, prediction));
+    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, predict_row(call)));
 }
 
 /// ad_explain(model text, VARIADIC "any") RETURNS jsonb
 PG_FUNCTION_INFO_V1(ad_explain);
 PGDLLEXPORT Datum ad_explain(PG_FUNCTION_ARGS) {
     ScoreCall* call = begin_call(fcinfo, true);
+    score_row(call);  // refuses what the model rejects
     const auto* json = own<std::string>(CurrentMemoryContext, [&] {
         return call->cached->model->explain(call->source->block(), 0, call->source->texts,
                                             *call->scratch);

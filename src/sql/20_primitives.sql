@@ -52,10 +52,6 @@ CREATE FUNCTION ad_predict(model text, VARIADIC "any") RETURNS ad_prediction
 LANGUAGE c STABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ad_predict(text, "any") IS 'score, p-value, confidence and verdict for one row';
 
-CREATE FUNCTION _ad_try_predict(model text, VARIADIC "any") RETURNS ad_prediction
-LANGUAGE c STABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_try_predict(text, "any") IS 'ad_predict, but null for a row that the model rejects';
-
 CREATE FUNCTION ad_explain(model text, VARIADIC "any") RETURNS jsonb
 LANGUAGE c STABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ad_explain(text, "any") IS 'what each feature contributes to the score of one row, largest first';

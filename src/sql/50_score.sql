@@ -1,4 +1,4 @@
--- Scoring of whole sources. Everything here is a query around _ad_try_predict.
+-- Scoring of whole sources and of arrays.
 
 CREATE FUNCTION _ad_resolve(model text, source_table text DEFAULT NULL) RETURNS model_registry
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -46,34 +46,27 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _ad_severity(boolean, float8) IS 'severity of a verdict; null unless it is an anomaly';
 
-CREATE FUNCTION _ad_key_json(keys text[]) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, (r).%I', k, k), ', ') || ')' FROM unnest(keys) k
-$$;
-COMMENT ON FUNCTION _ad_key_json(text[]) IS 'expression for the record key of a row r';
-
-CREATE FUNCTION _ad_features_json(features text[]) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT '(SELECT pg_catalog.to_jsonb(f) FROM (SELECT ' || string_agg(format('(r).%I', k), ', ') || ') f)' FROM unnest(features) k
-$$;
-COMMENT ON FUNCTION _ad_features_json(text[]) IS 'expression for the features of a row r';
-
-CREATE FUNCTION _ad_scored(source regclass, model_id text, condition text, ordering text DEFAULT '') RETURNS text
+CREATE FUNCTION _ad_select(source regclass, columns text[], condition text, ordering text DEFAULT '') RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT format('SELECT r, %s._ad_try_predict(%L, r) AS p FROM (SELECT %s AS r FROM %s WHERE %s%s) s',
-                  '@extschema@', model_id, _ad_row_of(source), _ad_source(source), condition, ordering)
+    SELECT format('SELECT %s FROM %s WHERE %s%s',
+                  coalesce((SELECT string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n)
+                            FROM (SELECT k, min(n) AS n FROM unnest(columns) WITH ORDINALITY u(k, n) GROUP BY k) d),
+                           quote_ident(c.relname) || '.*'),
+                  _ad_source(source), condition, ordering)
+    FROM pg_class c WHERE c.oid = source
 $$;
-COMMENT ON FUNCTION _ad_scored(regclass, text, text, text) IS
-'query for the rows r of a source with their predictions p, null where the model rejects the row';
+COMMENT ON FUNCTION _ad_select(regclass, text[], text, text) IS 'query for columns of a source; null stands for all of them';
+
+CREATE FUNCTION _ad_score_rows(query text, model_id text, keys text[], only_anomalies boolean, explain boolean)
+RETURNS TABLE (record_key jsonb, is_anomaly boolean, anomaly_score float8, confidence float8,
+               p_value float8, features jsonb, explanation jsonb)
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_score_rows(text, text, text[], boolean, boolean) IS 'runs a query and scores its rows';
 
 CREATE FUNCTION _ad_scores(
-    source regclass, model text, condition text, only_anomalies boolean, explain boolean, caller_path text
+    source regclass, model text, condition text, only_anomalies boolean, explain boolean, id_column text, caller_path text
 ) RETURNS TABLE (record_key jsonb, is_anomaly boolean, anomaly_score float8, confidence float8,
                  p_value float8, features jsonb, explanation jsonb)
 LANGUAGE plpgsql STABLE
@@ -81,33 +74,30 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     chosen model_registry := _ad_resolve(model, _ad_source(source));
+    keys text[] := CASE WHEN id_column IS NULL THEN _ad_key_columns(source) ELSE _ad_record_key(source, id_column) END;
     query text;
 BEGIN
     PERFORM _ad_features(source, chosen.feature_columns);
-    query := format(
-        'SELECT %s, (p).is_anomaly, (p).anomaly_score, (p).confidence, (p).p_value, %s, %s FROM (%s) q WHERE p IS NOT NULL%s',
-        _ad_key_json(_ad_record_key(source, NULL)), _ad_features_json(chosen.feature_columns),
-        CASE WHEN explain THEN format('%s.ad_explain(%L, r)', '@extschema@', chosen.model_id) ELSE 'NULL::pg_catalog.jsonb' END,
-        _ad_scored(source, chosen.model_id, condition),
-        CASE WHEN only_anomalies THEN ' AND (p).is_anomaly' ELSE '' END);
+    query := _ad_select(source, keys || chosen.feature_columns, condition);
     PERFORM set_config('search_path', caller_path, true);
-    RETURN QUERY EXECUTE query;
+    RETURN QUERY SELECT * FROM @extschema@._ad_score_rows(query, chosen.model_id, keys,
+        coalesce(only_anomalies, false), coalesce(explain, false));
 END
 $$;
-COMMENT ON FUNCTION _ad_scores(regclass, text, text, boolean, boolean, text) IS 'ad_scores with a pinned search_path';
+COMMENT ON FUNCTION _ad_scores(regclass, text, text, boolean, boolean, text, text) IS 'ad_scores with a pinned search_path';
 
 CREATE FUNCTION ad_scores(
     source regclass, model text DEFAULT NULL, where_clause text DEFAULT NULL,
-    only_anomalies boolean DEFAULT false, explain boolean DEFAULT false
+    only_anomalies boolean DEFAULT false, explain boolean DEFAULT false, id_column text DEFAULT NULL
 ) RETURNS TABLE (record_key jsonb, is_anomaly boolean, anomaly_score float8, confidence float8,
                  p_value float8, features jsonb, explanation jsonb)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT s.record_key, s.is_anomaly, s.anomaly_score, s.confidence, s.p_value, s.features, s.explanation
-    FROM _ad_scores(source, model, _ad_check_condition(where_clause), only_anomalies, explain,
+    FROM _ad_scores(source, model, _ad_check_condition(where_clause), only_anomalies, explain, id_column,
                     current_setting('search_path')) s;
 END;
-COMMENT ON FUNCTION ad_scores(regclass, text, text, boolean, boolean) IS
+COMMENT ON FUNCTION ad_scores(regclass, text, text, boolean, boolean, text) IS
 'scores the rows of a source and stores nothing; rows that the model rejects are left out';
 
 CREATE FUNCTION ad_detect_data(

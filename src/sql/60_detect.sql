@@ -64,57 +64,40 @@ $$;
 COMMENT ON FUNCTION _ad_check_detection(regclass, text[], text, integer) IS
 'the model of a detection, after checks of what goes with it';
 
-CREATE FUNCTION _ad_store_query(
-    run_id bigint, source regclass, chosen model_registry, options jsonb, keys text[], scored text, batch_size integer
-) RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-DECLARE
-    integer_key boolean := cardinality(keys) = 1 AND EXISTS (
-        SELECT FROM pg_attribute WHERE attrelid = source AND attname = keys[1]
-        AND atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype));
-    wanted constant jsonb := '{"all": "true", "anomalies": "(p).is_anomaly", "none": "false"}';
-BEGIN
-    RETURN format($query$
-WITH scored AS MATERIALIZED (
-    SELECT pg_catalog.row_number() OVER () AS n, r, p FROM (%1$s) q
-), stored AS (
-    INSERT INTO %2$s.anomaly_detection_results (source_table, source_record_id, is_anomaly, anomaly_score, confidence,
-        model_id, algorithm, features, raw_data, metadata, source_record_key, run_id, p_value, threshold, severity, explanation)
-    SELECT %3$L, %4$s, (p).is_anomaly, (p).anomaly_score, (p).confidence, %5$L, %6$L, %7$s,
-        CASE WHEN %8$s THEN pg_catalog.to_jsonb(r) END, NULL, %9$s, %10$L, (p).p_value, (p).threshold,
-        %2$s._ad_severity((p).is_anomaly, (p).confidence), %11$s
-    FROM scored WHERE (p).anomaly_score IS NOT NULL AND %12$s
-)
-SELECT ((n OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) %13$s) OPERATOR(pg_catalog.+) 1, pg_catalog.count(*),
-    pg_catalog.count((p).anomaly_score), pg_catalog.count(*) FILTER (WHERE (p).is_anomaly),
-    (SELECT ARRAY[%14$s] FROM scored ORDER BY n DESC LIMIT 1)
-FROM scored GROUP BY 1 ORDER BY 1$query$,
-        scored, '@extschema@', _ad_source(source),
-        CASE WHEN integer_key THEN format('(r).%I', keys[1]) ELSE 'NULL' END,
-        chosen.model_id, chosen.algorithm, _ad_features_json(chosen.feature_columns),
-        wanted->>(options->>'raw_data'), _ad_key_json(keys), run_id,
-        CASE WHEN (options->>'explain')::boolean
-             THEN format('CASE WHEN (p).is_anomaly THEN %s.ad_explain(%L, r) END', '@extschema@', chosen.model_id) ELSE 'NULL' END,
-        wanted->>(options->>'store'), batch_size,
-        (SELECT string_agg(format('(r).%I::pg_catalog.text', k), ', ') FROM unnest(keys) k));
-END
-$$;
-COMMENT ON FUNCTION _ad_store_query(bigint, regclass, model_registry, jsonb, text[], text, integer) IS
-'query that stores scored rows and returns batch number, rows, scored rows, anomalies and the key of the last row';
+CREATE FUNCTION _ad_detect_rows(
+    query text, model_id text, algorithm text, keys text[], run_id bigint, source_table text, store text,
+    raw_data text, explain boolean, batch_size integer, want_key boolean
+) RETURNS TABLE (batch bigint, records bigint, scored bigint, anomalies bigint, last_key text[])
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_detect_rows(text, text, text, text[], bigint, text, text, text, boolean, integer, boolean) IS
+'runs a query, scores its rows and stores the results; returns figures for each batch_size rows';
 
-CREATE FUNCTION _ad_store(query text, caller_path text)
-RETURNS TABLE (batch bigint, records bigint, scored bigint, anomalies bigint, last_key text[])
+CREATE FUNCTION _ad_store(
+    run_id bigint, source regclass, chosen model_registry, options jsonb, keys text[], condition text,
+    ordering text, batch_size integer, caller_path text
+) RETURNS TABLE (batch bigint, records bigint, scored bigint, anomalies bigint, last_key text[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
+-- results are stored while the source is read, which no parallel plan allows
+SET max_parallel_workers_per_gather = 0
 AS $$
+DECLARE
+    query text := _ad_select(source, CASE WHEN options->>'raw_data' = 'none' THEN keys || chosen.feature_columns END,
+                             condition, ordering);
+    source_name text := _ad_source(source);
+    store text := options->>'store';
+    raw_data text := options->>'raw_data';
+    explain boolean := options->>'explain';
+    want_key boolean := ordering <> '';
 BEGIN
+    -- from here on, the caller's search_path: names are qualified and there are no operators
     PERFORM set_config('search_path', caller_path, true);
-    RETURN QUERY EXECUTE query;
+    RETURN QUERY SELECT * FROM @extschema@._ad_detect_rows(query, chosen.model_id, chosen.algorithm, keys, run_id,
+        source_name, store, raw_data, explain, batch_size, want_key);
 END
 $$;
-COMMENT ON FUNCTION _ad_store(text, text) IS 'runs a query of _ad_store_query with the search_path of the caller';
+COMMENT ON FUNCTION _ad_store(bigint, regclass, model_registry, jsonb, text[], text, text, integer, text) IS
+'_ad_detect_rows over a source, with the search_path of the caller';
 
 CREATE FUNCTION _ad_start_run(source regclass, model_id text, condition text, options jsonb) RETURNS bigint
 LANGUAGE sql
@@ -160,8 +143,7 @@ BEGIN
            jsonb_agg(jsonb_build_object('batch_number', s.batch, 'records_processed', s.records, 'anomalies_found', s.anomalies,
                'anomaly_rate', coalesce(s.anomalies::float8 / nullif(s.scored, 0), 0)) ORDER BY s.batch) AS list
     INTO totals
-    FROM _ad_store(_ad_store_query(run.id, source, chosen, checked, keys, _ad_scored(source, chosen.model_id, condition), batch_size),
-                   caller_path) s;
+    FROM _ad_store(run.id, source, chosen, checked, keys, condition, '', batch_size, caller_path) s;
     UPDATE anomaly_detection_runs r SET
         status = 'succeeded', finished_at = clock_timestamp(), processed_records = coalesce(totals.records, 0),
         skipped_records = coalesce(totals.records - totals.scored, 0),
@@ -208,10 +190,11 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(format('anomaly_detect batches %s %s', source::oid, chosen.model_id), 0));
     SELECT max(r.id) INTO run_id FROM anomaly_detection_runs r
     WHERE r.owner = current_user::regrole AND r.source_table = _ad_source(source) AND r.model_id = chosen.model_id
-      AND r.where_clause = condition AND r.options = checked AND r.status = 'running' AND r.job_id IS NULL;
+      AND r.where_clause = condition AND r.options = checked AND r.status IN ('running', 'failed') AND r.job_id IS NULL;
     IF run_id IS NOT NULL THEN
         RAISE NOTICE 'resuming run %', run_id;
-        UPDATE anomaly_detection_runs r SET attempt = r.attempt + 1, pid = pg_backend_pid() WHERE r.id = run_id;
+        UPDATE anomaly_detection_runs r SET attempt = r.attempt + 1, pid = pg_backend_pid(), status = 'running',
+            finished_at = NULL, error = NULL, sqlstate = NULL WHERE r.id = run_id;
         RETURN run_id;
     END IF;
     RETURN _ad_start_run(source, chosen.model_id, condition, checked);
@@ -235,27 +218,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION _ad_after_key(regclass, text[], text[]) IS 'condition for the rows behind a key; TRUE without one';
 
-CREATE FUNCTION _ad_next_batch(run_id bigint, source regclass, batch_size integer, caller_path text) RETURNS boolean
+CREATE FUNCTION _ad_store_batch(run anomaly_detection_runs, source regclass, batch_size integer, caller_path text)
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    run anomaly_detection_runs;
-    keys text[];
+    keys text[] := _ad_record_key(source, run.options->>'id_column');
+    ordering text := (SELECT format(' ORDER BY %s LIMIT %s',
+            string_agg(format('%I.%I USING OPERATOR(pg_catalog.<)', c.relname, k), ', ' ORDER BY n), batch_size)
+        FROM unnest(keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = source);
     done record;
 BEGIN
-    -- The lock on the run makes concurrent callers take turns: each continues where the last commit ended.
-    SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id FOR UPDATE;
-    IF run.id IS NULL OR run.status <> 'running' THEN
-        RETURN false;
-    END IF;
-    keys := _ad_record_key(source, run.options->>'id_column');
-    SELECT * INTO done FROM _ad_store(_ad_store_query(run_id, source, _ad_resolve(run.model_id), run.options, keys,
-        _ad_scored(source, run.model_id, run.where_clause || ' AND ' || _ad_after_key(source, keys, run.last_key),
-            format(' ORDER BY %s LIMIT %s',
-                (SELECT string_agg(format('%I.%I USING OPERATOR(pg_catalog.<)', c.relname, k), ', ' ORDER BY n)
-                 FROM unnest(keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = source), batch_size)),
-        batch_size), caller_path);
+    SELECT * INTO done FROM _ad_store(run.id, source, _ad_resolve(run.model_id), run.options, keys,
+        run.where_clause || ' AND ' || _ad_after_key(source, keys, run.last_key), ordering, batch_size, caller_path);
     UPDATE anomaly_detection_runs r SET
         processed_records = r.processed_records + coalesce(done.records, 0),
         skipped_records = r.skipped_records + coalesce(done.records - done.scored, 0),
@@ -264,12 +240,54 @@ BEGIN
         last_key = coalesce(done.last_key, r.last_key),
         status = CASE WHEN coalesce(done.records, 0) < batch_size THEN 'succeeded' ELSE 'running' END,
         finished_at = CASE WHEN coalesce(done.records, 0) < batch_size THEN clock_timestamp() END
+    WHERE r.id = run.id;
+    RETURN coalesce(done.records, 0);
+END
+$$;
+COMMENT ON FUNCTION _ad_store_batch(anomaly_detection_runs, regclass, integer, text) IS
+'scores and stores the rows behind the position of a run and moves the position; returns how many there were';
+
+CREATE FUNCTION _ad_next_batch(run_id bigint, source regclass, batch_size integer, caller_path text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    run anomaly_detection_runs;
+    message text;
+    state text;
+BEGIN
+    -- The lock on the run makes concurrent callers take turns: each continues where the last commit ended.
+    SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id FOR UPDATE;
+    IF run.status = 'failed' THEN
+        RETURN NULL;
+    ELSIF run.id IS NULL OR run.status <> 'running' THEN
+        RETURN false;
+    END IF;
+    RETURN _ad_store_batch(run, source, batch_size, caller_path) = batch_size;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+    UPDATE anomaly_detection_runs r SET status = 'failed', error = message, sqlstate = state, finished_at = clock_timestamp()
     WHERE r.id = run_id;
-    RETURN coalesce(done.records, 0) = batch_size;
+    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION _ad_next_batch(bigint, regclass, integer, text) IS
-'scores and stores the next batch of a run and moves its position, in one transaction; false after the last';
+'the next batch of a run, in one transaction; false after the last, null when the run has failed';
+
+CREATE FUNCTION _ad_raise_failure(run_id bigint) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    run anomaly_detection_runs;
+BEGIN
+    SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
+    RAISE EXCEPTION USING MESSAGE = run.error, ERRCODE = run.sqlstate,
+        DETAIL = format('Run %s has stored %s rows and stands where its last batch ended.', run_id, run.processed_records),
+        HINT = 'Repeat the call to resume it.';
+END
+$$;
+COMMENT ON FUNCTION _ad_raise_failure(bigint) IS 'raises the error that a run ended with';
 
 CREATE PROCEDURE ad_detect_batches(
     source regclass, feature_columns text[] DEFAULT NULL, model_id text DEFAULT NULL,
@@ -278,17 +296,22 @@ CREATE PROCEDURE ad_detect_batches(
 )
 LANGUAGE plpgsql
 AS $$
--- A procedure that commits cannot pin its search_path: only qualified names here.
+-- A procedure that commits cannot pin its search_path: only qualified names and no operators here.
 DECLARE
     caller_path pg_catalog.text := pg_catalog.current_setting('search_path');
     run_id pg_catalog.int8 := @extschema@._ad_open_run(
         source, feature_columns, model_id, @extschema@._ad_check_condition(where_clause), batch_size, options);
+    more pg_catalog.bool;
 BEGIN
     COMMIT;
-    WHILE @extschema@._ad_next_batch(run_id, source, batch_size, caller_path) LOOP
+    LOOP
+        more := @extschema@._ad_next_batch(run_id, source, batch_size, caller_path);
         COMMIT;
+        EXIT WHEN more IS NOT TRUE;
     END LOOP;
-    COMMIT;
+    IF more IS NULL THEN
+        PERFORM @extschema@._ad_raise_failure(run_id);
+    END IF;
     result := @extschema@._ad_run_figures(run_id);
 END
 $$;

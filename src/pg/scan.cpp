@@ -1,0 +1,202 @@
+#include "scan.hpp"
+
+#include "module.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+}
+
+namespace ad::pg {
+
+namespace {
+
+template <typename T>
+T* make_array(std::size_t count) {
+    return static_cast<T*>(palloc0(sizeof(T) * count));
+}
+
+int find_column(TupleDesc descriptor, const char* name) {
+    for (int i = 0; i < descriptor->natts; ++i) {
+        if (strcmp(NameStr(TupleDescAttr(descriptor, i)->attname), name) == 0) return i;
+    }
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" does not exist", name));
+}
+
+/// to_jsonb needs to be told the type of its argument.
+FmgrInfo* make_to_jsonb() {
+    auto* function = make_array<FmgrInfo>(1);
+    fmgr_info(F_TO_JSONB, function);
+    Node* argument = reinterpret_cast<Node*>(makeNullConst(RECORDOID, -1, InvalidOid));
+    fmgr_info_set_expr(
+        reinterpret_cast<Node*>(makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument), InvalidOid,
+                                             InvalidOid, COERCE_EXPLICIT_CALL)),
+        function);
+    return function;
+}
+
+RecordJson make_record_json(TupleDesc source, int* attributes, int count) {
+    TupleDesc descriptor = CreateTemplateTupleDesc(count);
+    for (int i = 0; i < count; ++i) {
+        TupleDescCopyEntry(descriptor, static_cast<AttrNumber>(i + 1), source,
+                           static_cast<AttrNumber>(attributes[i] + 1));
+    }
+    return {BlessTupleDesc(descriptor), attributes, make_to_jsonb()};
+}
+
+void find_features(SourceScan* scan) {
+    const Schema& schema = scan->cached->model->schema();
+    for (int j = 0; j < scan->features; ++j) {
+        const char* name = from_utf8(schema[j].name.data(), schema[j].name.size());
+        const int attribute = find_column(scan->descriptor, name);
+        const Oid type = TupleDescAttr(scan->descriptor, attribute)->atttypid;
+        scan->feature_attributes[j] = attribute;
+        scan->converters[j] = require_converter(type, schema[j], scan->cached->model_id);
+        if (attribute >= scan->last_attribute) scan->last_attribute = attribute + 1;
+    }
+}
+
+void start_receiver(DestReceiver* self, int, TupleDesc descriptor) {
+    auto* scan = reinterpret_cast<SourceScan*>(self);
+    MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
+    scan->descriptor = CreateTupleDescCopy(descriptor);
+    scan->row = MakeSingleTupleTableSlot(scan->descriptor, &TTSOpsMinimalTuple);
+    find_features(scan);
+    for (int k = 0; k < scan->key_count; ++k) {
+        scan->key_attributes[k] = find_column(scan->descriptor, scan->key_names[k]);
+    }
+    auto* all = make_array<int>(scan->descriptor->natts);
+    for (int i = 0; i < scan->descriptor->natts; ++i) all[i] = i;
+    scan->key_json = make_record_json(scan->descriptor, scan->key_attributes, scan->key_count);
+    scan->feature_json =
+        make_record_json(scan->descriptor, scan->feature_attributes, scan->features);
+    scan->row_json = make_record_json(scan->descriptor, all, scan->descriptor->natts);
+    MemoryContextSwitchTo(previous);
+}
+
+void score_block(SourceScan* scan) {
+    if (scan->rows_in_block == 0) return;
+    const Cells cells{scan->columns, static_cast<std::size_t>(scan->rows_in_block)};
+    const Model* model = scan->cached->model;
+    run([&] { model->score(cells, *scan->scratch, scan->scores); });
+    MemoryContext const previous = MemoryContextSwitchTo(scan->block_memory);
+    for (int i = 0; i < scan->rows_in_block; ++i) {
+        if (scan->keep_rows) {
+            ExecStoreMinimalTuple(scan->rows[i], scan->row, false);
+            slot_getallattrs(scan->row);
+        }
+        const bool rejected = std::isnan(scan->scores[i]);
+        const Prediction prediction = rejected ? Prediction{} : model->predict(scan->scores[i]);
+        scan->consume(scan, i, rejected ? nullptr : &prediction);
+    }
+    scan->end_block(scan);
+    ExecClearTuple(scan->row);
+    MemoryContextSwitchTo(previous);
+    MemoryContextReset(scan->block_memory);
+    scan->rows_in_block = 0;
+}
+
+bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
+    auto* scan = reinterpret_cast<SourceScan*>(self);
+    MemoryContext const previous = MemoryContextSwitchTo(scan->block_memory);
+    const int i = scan->rows_in_block;
+    slot_getsomeattrs(slot, scan->last_attribute);
+    for (int j = 0; j < scan->features; ++j) {
+        const int attribute = scan->feature_attributes[j];
+        scan->cells[j * SourceScan::kBlock + i] =
+            to_cell(scan->converters[j], slot->tts_values[attribute], slot->tts_isnull[attribute]);
+    }
+    if (scan->keep_rows) scan->rows[i] = ExecCopySlotMinimalTuple(slot);
+    ++scan->rows_in_block;
+    MemoryContextSwitchTo(previous);
+    if (scan->rows_in_block == SourceScan::kBlock) score_block(scan);
+    return true;
+}
+
+void stop_receiver(DestReceiver* self) { score_block(reinterpret_cast<SourceScan*>(self)); }
+
+void destroy_receiver(DestReceiver*) {}
+
+void read_keys(SourceScan* scan, ArrayType* keys) {
+    Datum* names;
+    deconstruct_array(keys, TEXTOID, -1, false, TYPALIGN_INT, &names, nullptr, &scan->key_count);
+    auto* copies = make_array<const char*>(scan->key_count);
+    for (int k = 0; k < scan->key_count; ++k) copies[k] = TextDatumGetCString(names[k]);
+    scan->key_names = copies;
+    scan->key_attributes = make_array<int>(scan->key_count);
+}
+
+}  // namespace
+
+SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool keep_rows) {
+    auto* scan = make_array<SourceScan>(1);
+    scan->receiver.receiveSlot = receive_row;
+    scan->receiver.rStartup = start_receiver;
+    scan->receiver.rShutdown = stop_receiver;
+    scan->receiver.rDestroy = destroy_receiver;
+    scan->receiver.mydest = DestTuplestore;  // SPI counts DestNone as no query
+    scan->memory = CurrentMemoryContext;
+    scan->block_memory =
+        AllocSetContextCreate(CurrentMemoryContext, "anomaly_detect block", ALLOCSET_DEFAULT_SIZES);
+    scan->cached = pin_model(model_id, schema, CurrentMemoryContext);
+    scan->features = static_cast<int>(scan->cached->model->schema().size());
+    scan->keep_rows = keep_rows;
+    read_keys(scan, keys);
+    scan->converters = make_array<Converter>(scan->features);
+    scan->feature_attributes = make_array<int>(scan->features);
+    scan->texts = make_array<std::string_view>(scan->features);
+    scan->cells = make_array<Cell>(static_cast<std::size_t>(scan->features) * SourceScan::kBlock);
+    scan->columns = make_array<const Cell*>(scan->features);
+    scan->one_row = make_array<const Cell*>(scan->features);
+    for (int j = 0; j < scan->features; ++j)
+        scan->columns[j] = scan->cells + j * SourceScan::kBlock;
+    scan->scores = make_array<double>(SourceScan::kBlock);
+    scan->rows = make_array<MinimalTuple>(SourceScan::kBlock);
+    scan->scratch = own<Scratch>(CurrentMemoryContext, [] { return Scratch(); });
+    return scan;
+}
+
+void run_scan(SourceScan* scan, const char* query) {
+    SPIExecuteOptions options{};
+    options.dest = &scan->receiver;
+    if (SPI_execute_extended(query, &options) != SPI_OK_SELECT) {
+        elog(ERROR, "could not read the source");
+    }
+}
+
+Datum record_json(const SourceScan* scan, const RecordJson& json) {
+    const int count = json.descriptor->natts;
+    auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * count));
+    auto* nulls = static_cast<bool*>(palloc(sizeof(bool) * count));
+    for (int i = 0; i < count; ++i) {
+        values[i] = scan->row->tts_values[json.attributes[i]];
+        nulls[i] = scan->row->tts_isnull[json.attributes[i]];
+    }
+    HeapTuple tuple = heap_form_tuple(json.descriptor, values, nulls);
+    return FunctionCall1(json.to_jsonb, HeapTupleGetDatum(tuple));
+}
+
+Datum explain_json(SourceScan* scan, int i) {
+    for (int j = 0; j < scan->features; ++j) {
+        const int attribute = scan->feature_attributes[j];
+        const FeatureKind kind = scan->converters[j].kind;
+        const bool plain = kind == FeatureKind::Number || kind == FeatureKind::Boolean;
+        scan->texts[j] = {};
+        scan->one_row[j] = scan->columns[j] + i;
+        if (plain || scan->row->tts_isnull[attribute]) continue;
+        scan->texts[j] = to_text(scan->converters[j], scan->row->tts_values[attribute]);
+    }
+    const Cells cells{scan->one_row, 1};
+    const auto* json = own<std::string>(CurrentMemoryContext, [&] {
+        return scan->cached->model->explain(cells, 0, scan->texts, *scan->scratch);
+    });
+    return make_jsonb(*json);
+}
+
+}  // namespace ad::pg
