@@ -178,6 +178,12 @@ SELECT count(*) AS rows, bool_and(s.anomaly_score = ad_score('strict', a, b)) AS
 FROM ad_scores('r', 'strict') s JOIN r ON r.id = (s.record_key->>'id')::int;
 SELECT ad_score('strict', 1, NULL);
 SELECT ad_predict('strict', NULL::r);
+SELECT ad_explain('strict', 1, NULL);
+
+-- A source without a key has none to show, unless a column is named.
+CREATE VIEW keyless AS SELECT * FROM r;
+SELECT count(*) AS rows, count(record_key) AS keys FROM ad_scores('keyless', 'strict');
+SELECT count(*) AS rows, count(DISTINCT record_key->>'id') AS keys FROM ad_scores('keyless', 'strict', id_column => 'id');
 
 SELECT count(*) AS results FROM anomaly_detection_results;
 SELECT count(ad_drop_model(name)) AS dropped FROM (SELECT DISTINCT name FROM model_registry) m;

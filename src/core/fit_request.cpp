@@ -136,12 +136,12 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
     const std::uint64_t bytes_a_row = cells * sizeof(double);
     const std::uint64_t rows = sample_size > 0 ? sample_size : kSmallestSampleSize;
     if (rows > max_memory / bytes_a_row) {
-        constexpr std::uint64_t kMegabyte = 1 << 20;
+        constexpr std::uint64_t kKilobyte = 1024;
         throw MemoryLimit("training on a sample of " + std::to_string(rows) + " rows of " +
                               std::to_string(schema.size()) + " features needs up to " +
-                              std::to_string(rows * bytes_a_row / kMegabyte + 1) +
-                              " MB, but only " + std::to_string(max_memory / kMegabyte) +
-                              " MB are allowed",
+                              std::to_string(rows * bytes_a_row / kKilobyte + 1) +
+                              " kB, but only " + std::to_string(max_memory / kKilobyte) +
+                              " kB are allowed",
                           "Reduce \"sample_size\" or the number of features, or increase "
                           "\"anomaly_detect.max_training_memory\".");
     }

@@ -21,23 +21,6 @@ const char* to_server(const char* text) {
     return pg_any_to_server(pnstrdup(text, length), length, PG_UTF8);
 }
 
-/// Handles pending interrupts; true if that raised an error, which stays on the error stack. Its
-/// frame holds nothing that a longjmp could skip.
-bool interrupts_raise() noexcept {
-    sigjmp_buf* const outer_stack = PG_exception_stack;
-    ErrorContextCallback* const outer_context = error_context_stack;
-    sigjmp_buf here;
-    if (sigsetjmp(here, 0) == 0) {
-        PG_exception_stack = &here;
-        ProcessInterrupts();
-        PG_exception_stack = outer_stack;
-        return false;
-    }
-    PG_exception_stack = outer_stack;
-    error_context_stack = outer_context;
-    return true;
-}
-
 }  // namespace
 
 void record(Failure& failure, int sqlstate, const char* message, const char* hint) noexcept {
@@ -49,8 +32,6 @@ void record(Failure& failure, int sqlstate, const char* message, const char* hin
 
 void raise(const Failure& failure) {
     switch (failure.kind) {
-        case Failure::Kind::ServerError:
-            PG_RE_THROW();
         case Failure::Kind::Terminated:
             CHECK_FOR_INTERRUPTS();
             break;

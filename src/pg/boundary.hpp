@@ -40,8 +40,25 @@ struct ServerErrorInFlight {};
 /// Thrown through C++ frames when the process has been told to end.
 struct TerminationPending {};
 
-/// Raises the failure as a server error; does not return.
+/// Raises what C++ code failed with as a server error.
 [[noreturn]] void raise(const Failure& failure);
+
+/// Handles pending interrupts; true if that raised an error, which stays on the error stack. Its
+/// frame holds nothing that a longjmp could skip.
+[[gnu::noinline]] inline bool interrupts_raise() noexcept {
+    sigjmp_buf* const outer_stack = PG_exception_stack;
+    ErrorContextCallback* const outer_context = error_context_stack;
+    sigjmp_buf here;
+    if (sigsetjmp(here, 0) == 0) {
+        PG_exception_stack = &here;
+        ProcessInterrupts();
+        PG_exception_stack = outer_stack;
+        return false;
+    }
+    PG_exception_stack = outer_stack;
+    error_context_stack = outer_context;
+    return true;
+}
 
 void record(Failure& failure, int sqlstate, const char* message, const char* hint) noexcept;
 
@@ -84,6 +101,7 @@ void run(Body&& body) {
     Failure failure;
     failure.kind = Failure::Kind::None;
     catch_all(body, failure);
+    if (failure.kind == Failure::Kind::ServerError) PG_RE_THROW();
     if (failure.kind != Failure::Kind::None) raise(failure);
 }
 

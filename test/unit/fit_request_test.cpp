@@ -157,7 +157,7 @@ TEST(FitRequest, MemoryLimitSaysBothFigures) {
     const auto request = parse({{"sample_size", 1000000}});
     EXPECT_EQ(request.affordable_sample(numbers(20), 1000000000), 1000000U);
     expect_error<MemoryLimit>([&] { request.affordable_sample(numbers(20), 10 << 20); },
-                              {"1000000 rows", "20 features", "954 MB", "10 MB"},
+                              {"1000000 rows", "20 features", "976563 kB", "10240 kB"},
                               {"sample_size", "anomaly_detect.max_training_memory"});
     EXPECT_THROW(FitState("{}", numbers(1), 1000), MemoryLimit);
 }
