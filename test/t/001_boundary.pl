@@ -30,7 +30,7 @@ sub none_lost
 my %errors = (
 	parameter => '22023|a parameter is bad|Use a good one.',
 	data => '22000|a row is bad|Leave it out.',
-	model => 'XX001|the bytes are bad|',
+	model => 'XX001|cannot read the bytes of a model: the bytes are bad|Restore them from a backup, or train the model again.',
 	memory => '53200|the sample is too large|Make it smaller.',
 	alloc => '53200|out of memory|',
 	huge => '53200|out of memory|',

@@ -33,10 +33,10 @@ is($node->safe_psql('postgres', $runs), '', 'it leaves no run');
 
 my $fragile = q(CALL ad_detect_batches('readings', NULL, 'm', 'check_row(id)', 4000));
 $node->safe_psql('postgres', q(CREATE FUNCTION check_row(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT 1 / ($1 - 30000) < 2'));
-is_failure($node, $fragile, '22012|division by zero|', 'ad_detect_batches fails in the midst of the rows');
+is_failure($node, $fragile, '22012|division by zero|Repeat the call to resume it.', 'ad_detect_batches fails in the midst of the rows');
 is($node->safe_psql('postgres', $stored), '28000|28000|1|28000', 'the batches before it are there');
-is($node->safe_psql('postgres', $runs), 'running|28000|7|t', 'and so are their figures');
-is($node->safe_psql('postgres', 'SELECT processed_records, batches FROM ad_progress'), '28000|7', 'ad_progress shows them');
+is($node->safe_psql('postgres', $runs), 'failed|28000|7|t', 'and so are their figures');
+is($node->safe_psql('postgres', 'SELECT sqlstate, error FROM anomaly_detection_runs'), '22012|division by zero', 'the run says why it failed');
 $node->safe_psql('postgres', q(CREATE OR REPLACE FUNCTION check_row(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'));
 $node->safe_psql('postgres', $fragile);
 is($node->safe_psql('postgres', $stored), "$rows|$rows|1|$rows", 'repeated, it does the rest');
