@@ -19,7 +19,7 @@ $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
-$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+$primary->wait_for_catchup($standby);
 
 my %reads = (
 	ad_score => q(SELECT md5(string_agg(ad_score('m', r)::text, ',' ORDER BY id)) FROM readings r),
