@@ -86,6 +86,7 @@ SELECT fails('SELECT ad_score(''wide'', ' || (SELECT string_agg(i::text, ', ') F
 SET anomaly_detect.max_training_memory = '1MB';
 SELECT fails($$SELECT ad_train('wide')$$);
 SELECT fails($$SELECT ad_train('t', '{a}', sample_size => 100000)$$);
+SELECT fails($$SELECT ad_train('t', '{a}', parameters => '{"n_estimators": 10000}')$$);
 SELECT ad_train('t', '{a}', 'small');
 RESET anomaly_detect.max_training_memory;
 SET anomaly_detect.max_model_size = '1kB';

@@ -57,6 +57,9 @@ struct Algorithm {
     std::uint16_t payload_version;  ///< of the bytes between save and load
     std::span<const ParamSpec> params;
     std::unique_ptr<Detector> (*make)();
+    /// Upper bound of what a detector holds after a fit on that many rows and columns.
+    std::uint64_t (*detector_bytes)(const Params& params, std::uint64_t rows,
+                                    std::uint64_t columns);
 };
 
 }  // namespace ad

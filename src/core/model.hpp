@@ -24,7 +24,8 @@ struct Scratch {
 
 class Model {
   public:
-    static Model fit(FitState& state);
+    /// `max_memory` bounds the detector, in bytes; that of the sample is FitState's.
+    static Model fit(FitState& state, std::uint64_t max_memory = FitState::kNoLimit);
     static Model load(std::string_view bytes);
     std::string save() const;
 
@@ -46,7 +47,8 @@ class Model {
 
   private:
     Model(const Algorithm& algorithm, Schema schema);
-    std::vector<double> fit_detector(const Sample& sample, const FitRequest& request);
+    std::vector<double> fit_detector(const Sample& sample, const FitRequest& request,
+                                     std::uint64_t max_memory);
     Json explain_feature(std::size_t feature, Cell cell, std::string_view text,
                          double contribution) const;
     Json describe_feature(std::size_t feature) const;

@@ -114,7 +114,7 @@ PGDLLEXPORT Datum _ad_fit_array(PG_FUNCTION_ARGS) {
         }
         ad::FitState state(request, std::move(schema), max_memory);
         fit_matrix(matrix, &state);
-        return ad::Model::fit(state).save();
+        return ad::Model::fit(state, max_memory).save();
     });
     PG_RETURN_BYTEA_P(make_bytea(*bytes));
 }

@@ -253,8 +253,9 @@ PGDLLEXPORT Datum _ad_fit_final(PG_FUNCTION_ARGS) {
     aggregate_context(fcinfo);
     if (PG_ARGISNULL(0)) PG_RETURN_NULL();
     const auto* call = reinterpret_cast<FitCall*>(PG_GETARG_POINTER(0));
-    const auto* bytes =
-        own<std::string>(CurrentMemoryContext, [&] { return ad::Model::fit(*call->state).save(); });
+    const std::uint64_t max_memory = max_training_memory_bytes();
+    const auto* bytes = own<std::string>(
+        CurrentMemoryContext, [&] { return ad::Model::fit(*call->state, max_memory).save(); });
     PG_RETURN_BYTEA_P(make_bytea(*bytes));
 }
 }

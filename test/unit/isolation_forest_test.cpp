@@ -191,5 +191,15 @@ TEST(IsolationForest, RefusesMoreColumnsThanANodeCanName) {
     EXPECT_THROW(forest(Rows(1, std::vector<double>(65535, 1.0)), Json::object()), InvalidData);
 }
 
+// 10,000 trees of 100 rows: up to 200 nodes of 24 bytes each.
+TEST(IsolationForest, IsRefusedWhenItNeedsTooMuchMemory) {
+    Rows rows;
+    for (int i = 0; i < 100; ++i) rows.push_back({static_cast<double>(i)});
+    auto state =
+        state_of(request("isolation_forest", {{"parameters", {{"n_estimators", 10000}}}}), rows);
+    EXPECT_THROW(Model::fit(state, 47'999'999), MemoryLimit);
+    EXPECT_NO_THROW(Model::fit(state, 48'000'000));
+}
+
 }  // namespace
 }  // namespace ad::test

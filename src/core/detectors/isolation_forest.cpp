@@ -246,6 +246,14 @@ class IsolationForest final : public Detector {
     ForestKernel kernel_;
 };
 
+/// A tree of n rows has n leaves at most, in less than 2 n nodes.
+std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uint64_t) {
+    const auto leaves =
+        std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(params.number("max_samples")));
+    constexpr std::uint64_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
+    return static_cast<std::uint64_t>(params.number("n_estimators")) * 2 * leaves * kOfNode;
+}
+
 constexpr ParamSpec kParams[] = {
     {"n_estimators", ParamType::Integer, 100, 1, kMaxTrees, {}, "number of trees"},
     {"max_samples", ParamType::Integer, 256, 2, kMaxSamples, {}, "rows drawn for each tree"},
@@ -273,6 +281,7 @@ constexpr Algorithm kIsolationForest{
     .payload_version = 1,
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<IsolationForest>(); },
+    .detector_bytes = bytes_of_forest,
 };
 
 }  // namespace ad

@@ -106,6 +106,8 @@ constexpr Algorithm kMad{
     .payload_version = 1,
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Mad>(); },
+    .detector_bytes = [](const Params&, std::uint64_t,
+                         std::uint64_t columns) { return 2 * columns * sizeof(double); },
 };
 
 }  // namespace ad
