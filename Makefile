@@ -46,7 +46,7 @@ format format-check:
 demo:
 	@demo/run.sh
 bench:
-	@bench/run.sh
+	@bench/accuracy.sh
 $(filter-out $(LOCAL_GOALS),$(MAKECMDGOALS)):
 	$(MAKE) $@
 

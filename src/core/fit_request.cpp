@@ -15,7 +15,9 @@ constexpr std::array<std::string_view, 5> kImputeNames{"none", "median", "mean",
 Json take_object(Json& options, const std::string& key) {
     const auto found = options.find(key);
     if (found == options.end() || found->is_null()) return Json::object();
-    if (!found->is_object()) throw InvalidParameter("\"" + key + "\" must be a JSON object");
+    if (!found->is_object())
+        throw InvalidParameter("\"" + key + "\" must be a JSON object",
+                               "For example: {\"" + key + "\": {}}.");
     return *found;
 }
 
@@ -23,7 +25,9 @@ std::int64_t take_integer(const Json& options, const std::string& key, std::int6
                           std::int64_t low, std::int64_t high) {
     const auto found = options.find(key);
     if (found == options.end() || found->is_null()) return otherwise;
-    if (!found->is_number_integer()) throw InvalidParameter("\"" + key + "\" must be an integer");
+    if (!found->is_number_integer())
+        throw InvalidParameter("\"" + key + "\" must be an integer",
+                               "Leave it out for the default.");
     const auto value = found->get<std::int64_t>();
     const bool wrapped = found->is_number_unsigned() && value < 0;
     if (wrapped || value < low || value > high) {
@@ -37,7 +41,9 @@ std::int64_t take_integer(const Json& options, const std::string& key, std::int6
 std::string take_algorithm(const Json& options) {
     const auto found = options.find("algorithm");
     if (found == options.end()) return "isolation_forest";
-    if (!found->is_string()) throw InvalidParameter("\"algorithm\" must be a string");
+    if (!found->is_string())
+        throw InvalidParameter("\"algorithm\" must be a string",
+                               "The algorithms are listed in the view ad_algorithms.");
     return found->get<std::string>();
 }
 
@@ -45,9 +51,13 @@ std::vector<std::string> take_names(const Json& options) {
     const auto found = options.find("features");
     std::vector<std::string> names;
     if (found == options.end() || found->is_null()) return names;
-    if (!found->is_array()) throw InvalidParameter("\"features\" must be an array of strings");
+    if (!found->is_array())
+        throw InvalidParameter("\"features\" must be an array of strings",
+                               "It has a name for each value that follows.");
     for (const auto& name : *found) {
-        if (!name.is_string()) throw InvalidParameter("\"features\" must be an array of strings");
+        if (!name.is_string())
+            throw InvalidParameter("\"features\" must be an array of strings",
+                                   "It has a name for each value that follows.");
         names.push_back(name.get<std::string>());
     }
     return names;
@@ -61,10 +71,13 @@ ThresholdRule take_threshold(Json& parameters, const Json& threshold) {
     parameters.erase(found);
     if (contamination == "auto") return ThresholdRule::parse(threshold);
     if (!contamination.is_number()) {
-        throw InvalidParameter("\"contamination\" must be a number or \"auto\"");
+        throw InvalidParameter("\"contamination\" must be a number or \"auto\"",
+                               "It is the fraction of rows to flag, from 0 to 0.5.");
     }
     if (!threshold.empty()) {
-        throw InvalidParameter("\"contamination\" and \"threshold\" exclude each other");
+        throw InvalidParameter("\"contamination\" and \"threshold\" exclude each other",
+                               "{\"contamination\": 0.01} is short for the threshold "
+                               "{\"method\": \"contamination\", \"value\": 0.01}.");
     }
     return ThresholdRule::parse({{"method", "contamination"}, {"value", contamination}});
 }
@@ -89,9 +102,12 @@ PreprocessRule PreprocessRule::parse(const Json& options, bool takes_missing) {
     }
     if (const auto found = options.find("fill_value"); found != options.end()) {
         if (rule.impute != Impute::Constant) {
-            throw InvalidParameter("\"fill_value\" needs {\"impute\": \"constant\"}");
+            throw InvalidParameter("\"fill_value\" needs {\"impute\": \"constant\"}",
+                                   "Other policies choose the value themselves.");
         }
-        if (!found->is_number()) throw InvalidParameter("\"fill_value\" must be a number");
+        if (!found->is_number())
+            throw InvalidParameter("\"fill_value\" must be a number",
+                                   "For example: {\"impute\": \"constant\", \"fill_value\": 0}.");
         rule.fill_value = found->get<double>();
     }
     return rule;

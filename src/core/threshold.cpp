@@ -53,7 +53,9 @@ ThresholdRule ThresholdRule::parse(const Json& options) {
     ThresholdRule rule;
     const auto found = options.find("method");
     if (found == options.end()) {
-        if (!options.empty()) throw InvalidParameter("threshold has a \"value\" but no \"method\"");
+        if (!options.empty())
+            throw InvalidParameter("threshold has a \"value\" but no \"method\"",
+                                   "Valid methods are: " + join(kMethods) + ".");
         return rule;
     }
     const auto name = found->is_string() ? found->get<std::string>() : found->dump();
@@ -67,7 +69,8 @@ ThresholdRule ThresholdRule::parse(const Json& options) {
     switch (rule.method) {
         case ThresholdMethod::Auto:
             if (options.contains("value")) {
-                throw InvalidParameter("threshold method \"auto\" takes no \"value\"");
+                throw InvalidParameter("threshold method \"auto\" takes no \"value\"",
+                                       "Leave the value out, or name another method.");
             }
             break;
         case ThresholdMethod::Contamination:

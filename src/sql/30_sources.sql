@@ -21,7 +21,8 @@ BEGIN
             USING ERRCODE = 'undefined_table';
     ELSIF relation.relkind NOT IN ('r', 'p', 'v', 'm', 'f') THEN
         RAISE EXCEPTION '"%" is not a table or view', relation.relname
-            USING ERRCODE = 'wrong_object_type';
+            USING ERRCODE = 'wrong_object_type',
+                  HINT = 'A source is a table, partitioned table, view, materialized view or foreign table.';
     END IF;
     SELECT nspname INTO nsp FROM pg_namespace WHERE oid = relation.relnamespace;
     RETURN format('%I.%I', nsp, relation.relname);
@@ -106,7 +107,8 @@ BEGIN
         SELECT * INTO found FROM pg_attribute
         WHERE attrelid = source AND attname = feature AND attnum > 0 AND NOT attisdropped;
         IF feature IS NULL THEN
-            RAISE EXCEPTION 'feature_columns must not contain null' USING ERRCODE = 'null_value_not_allowed';
+            RAISE EXCEPTION 'feature_columns must not contain null'
+                USING ERRCODE = 'null_value_not_allowed', HINT = 'Null in place of the list stands for every column that can be a feature.';
         ELSIF found.attname IS NULL THEN
             RAISE EXCEPTION 'column "%" of relation % does not exist', feature, source
                 USING ERRCODE = 'undefined_column', HINT = format('The columns that can be features are: %s.', (
@@ -118,7 +120,7 @@ BEGIN
                       HINT = 'Features are numbers, booleans, dates and times, or categories (text, enum, uuid, network addresses).';
         ELSIF feature = ANY (features) THEN
             RAISE EXCEPTION 'column "%" is named twice in feature_columns', feature
-                USING ERRCODE = 'duplicate_column';
+                USING ERRCODE = 'duplicate_column', HINT = 'Name each column once.';
         END IF;
         features := features || feature;
     END LOOP;

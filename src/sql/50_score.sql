@@ -104,7 +104,7 @@ CREATE FUNCTION ad_detect_data(
     data float8[], features text[] DEFAULT NULL, algorithm text DEFAULT NULL,
     parameters jsonb DEFAULT '{}', include_explanations boolean DEFAULT false, model_id text DEFAULT NULL
 ) RETURNS jsonb
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE

@@ -27,9 +27,11 @@ BEGIN
         END IF;
     END LOOP;
     IF jsonb_typeof(checked->'explain') <> 'boolean' THEN
-        RAISE EXCEPTION 'option "explain" must be true or false' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'option "explain" must be true or false'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: {"explain": true}.';
     ELSIF jsonb_typeof(checked->'id_column') NOT IN ('string', 'null') THEN
-        RAISE EXCEPTION 'option "id_column" must be the name of a column' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'option "id_column" must be the name of a column'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out to use the primary key.';
     END IF;
     RETURN checked;
 END
@@ -49,7 +51,8 @@ BEGIN
         RAISE EXCEPTION 'cannot store the results of a detection in a read-only transaction'
             USING ERRCODE = 'read_only_sql_transaction', HINT = 'ad_scores and ad_score work here.';
     ELSIF batch_size IS NULL OR batch_size < 1 THEN
-        RAISE EXCEPTION 'batch_size must be at least 1, not %', coalesce(batch_size::text, 'null') USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'batch_size must be at least 1, not %', coalesce(batch_size::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'It is the number of rows in a batch.';
     ELSIF feature_columns IS NOT NULL
         AND NOT (feature_columns @> chosen.feature_columns AND feature_columns <@ chosen.feature_columns) THEN
         RAISE EXCEPTION 'feature_columns do not match the features of model "%"', chosen.model_id

@@ -74,7 +74,8 @@ DECLARE
     runs bigint;
 BEGIN
     IF older_than IS NULL OR older_than < interval '0' THEN
-        RAISE EXCEPTION 'older_than must be an interval of zero or more' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'older_than must be an interval of zero or more'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: interval ''90 days''.';
     END IF;
     DELETE FROM anomaly_detection_results r WHERE r.detection_timestamp < now() - older_than;
     GET DIAGNOSTICS results = ROW_COUNT;
