@@ -93,7 +93,7 @@ UPDATE model_registry SET parameters = '{}';
 UPDATE model_registry SET model_id = 'c@1', name = 'c';
 UPDATE model_artifacts SET data = '';
 UPDATE model_feature_stats SET mean = 0;
-DELETE FROM model_artifacts;
+DELETE FROM model_artifacts WHERE model_id = 'alice@1' RETURNING model_id;
 UPDATE anomaly_detection_results SET anomaly_score = 0;
 UPDATE anomaly_detection_runs SET owner = 'regress_ad_alice';
 INSERT INTO anomaly_detection_runs (source_table, model_id, status, owner) VALUES ('x', 'x', 'failed', 'regress_ad_alice');

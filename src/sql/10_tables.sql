@@ -39,15 +39,16 @@ COMMENT ON COLUMN model_registry.model_id IS 'name@version, the name of this ver
 COMMENT ON COLUMN model_registry.threshold IS 'how the threshold was chosen and the score that it is';
 COMMENT ON COLUMN model_registry.training_rows IS 'rows of the source that training read';
 
+-- No foreign keys between these tables: they exist before pg_restore --jobs fills them, in any order.
 CREATE TABLE model_artifacts (
-    model_id text PRIMARY KEY REFERENCES model_registry ON DELETE CASCADE,
+    model_id text PRIMARY KEY,
     data bytea NOT NULL
 );
 ALTER TABLE model_artifacts ALTER data SET STORAGE EXTERNAL;
 COMMENT ON TABLE model_artifacts IS 'the bytes of each model version';
 
 CREATE TABLE model_feature_stats (
-    model_id text NOT NULL REFERENCES model_registry ON DELETE CASCADE,
+    model_id text NOT NULL,
     feature text NOT NULL,
     position integer NOT NULL,
     kind text NOT NULL,
@@ -138,7 +139,7 @@ CREATE POLICY owner_access ON anomaly_detection_results USING (_ad_may_see(owner
 GRANT SELECT, INSERT, DELETE ON model_registry TO PUBLIC;
 GRANT UPDATE (performance_metrics, updated_at, is_active, description, status, aliases, metadata)
     ON model_registry TO PUBLIC;
-GRANT SELECT, INSERT ON model_artifacts, model_feature_stats TO PUBLIC;
+GRANT SELECT, INSERT, DELETE ON model_artifacts, model_feature_stats TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE ON anomaly_detection_runs TO PUBLIC;
 GRANT SELECT, INSERT, DELETE ON anomaly_detection_results TO PUBLIC;
 

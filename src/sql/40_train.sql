@@ -102,6 +102,9 @@ BEGIN
         RAISE EXCEPTION 'model name "%" is in use by another role', model_name
             USING ERRCODE = 'duplicate_object', HINT = 'Choose another name.';
     END;
+    -- what a version of this id left that was deleted from the registry by hand
+    DELETE FROM model_artifacts a WHERE a.model_id = new_id;
+    DELETE FROM model_feature_stats s WHERE s.model_id = new_id;
     INSERT INTO model_artifacts VALUES (new_id, model);
     INSERT INTO model_feature_stats
     SELECT new_id, f->>'feature', position, f->>'kind', (f->>'missing_fraction')::float8,

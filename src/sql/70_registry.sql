@@ -51,12 +51,18 @@ CREATE FUNCTION ad_drop_model(model text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
+DECLARE
+    doomed text[];
 BEGIN
     IF model IS NULL OR strpos(model, '@') > 0 THEN
-        DELETE FROM model_registry r WHERE r.model_id = (_ad_resolve(model)).model_id;
+        doomed := ARRAY[(_ad_resolve(model)).model_id];
     ELSE
-        DELETE FROM model_registry r WHERE r.name = model;
+        doomed := ARRAY(SELECT r.model_id FROM model_registry r WHERE r.name = model);
     END IF;
+    -- the registry last: who may see its row may delete the others
+    DELETE FROM model_artifacts a WHERE a.model_id = ANY (doomed);
+    DELETE FROM model_feature_stats s WHERE s.model_id = ANY (doomed);
+    DELETE FROM model_registry r WHERE r.model_id = ANY (doomed);
     RETURN FOUND;
 EXCEPTION WHEN undefined_object THEN
     RETURN false;

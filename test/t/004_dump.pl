@@ -57,7 +57,7 @@ for my $schema ('public', 'Strange schema')
 	else
 	{
 		command_ok([ 'pg_dump', '-Fd', '-j2', '-f', "$dir/$from", '-d', $node->connstr($from) ], "$from: pg_dump");
-		command_ok([ 'pg_restore', '-e', '-d', $node->connstr($to), "$dir/$from" ], "$from: restored by pg_restore");
+		command_ok([ 'pg_restore', '-e', '-j2', '-d', $node->connstr($to), "$dir/$from" ], "$from: restored by pg_restore");
 	}
 	is($node->safe_psql($to, $questions{$_}), $before{$_}, "$from: $_ are as before") for sort keys %questions;
 
