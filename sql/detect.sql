@@ -211,6 +211,59 @@ SELECT (SELECT count(*) FROM model_artifacts WHERE model_id LIKE 'm@%') AS artif
 SELECT count(*) AS results_stay FROM anomaly_detection_results WHERE model_id = 'm@1';
 
 SELECT ad_drop_model('strict'), ad_drop_model('q');
+
+--
+-- The position of a batch run does not depend on how the session writes values
+--
+CREATE TABLE minutes (at timestamptz PRIMARY KEY, v float8);
+INSERT INTO minutes SELECT timestamptz '2020-10-25 00:00+00' + i * interval '1 minute', i FROM generate_series(1, 40) i;
+CREATE TABLE thirds (k float8 PRIMARY KEY, v float8);
+INSERT INTO thirds SELECT i / 3.0, i FROM generate_series(1, 40) i;
+SELECT ad_train('minutes', '{v}', 'minutes', 'mad'), ad_train('thirds', '{v}', 'thirds', 'mad');
+SET timezone = 'Asia/Kolkata';  -- its name is written IST, which is read as Israel's
+SET datestyle = 'SQL, MDY';
+SET extra_float_digits = 0;
+CALL ad_detect_batches('minutes', model_id => 'minutes', batch_size => 9) \gset
+SELECT :'result'::jsonb->'processed_records' AS minutes;
+CALL ad_detect_batches('thirds', model_id => 'thirds', batch_size => 1) \gset
+SELECT :'result'::jsonb->'processed_records' AS thirds;
+RESET timezone; RESET datestyle; RESET extra_float_digits;
+
+-- The primary key of a table does not hold for those that inherit from it.
+CREATE TABLE parent (id int PRIMARY KEY, v float8);
+CREATE TABLE heir () INHERITS (parent);
+INSERT INTO parent SELECT i, i FROM generate_series(1, 10) i;
+INSERT INTO heir SELECT i, i FROM generate_series(1, 10) i;
+SELECT ad_train('parent', '{v}', 'parent', 'mad');
+CALL ad_detect_batches('parent', model_id => 'parent');
+CALL ad_detect_batches('parent', model_id => 'parent', options => '{"id_column": "id"}');
+SELECT ad_detect('parent', model_id => 'parent', options => '{"id_column": "id"}')->'processed_records' AS both;
+
+-- A run is resumed on the table that it began with, not on one of the same name.
+INSERT INTO stop_at VALUES (5);
+CREATE TABLE again (id bigint PRIMARY KEY, v float8);
+INSERT INTO again SELECT i, i FROM generate_series(1, 10) i;
+SELECT ad_train('again', '{v}', 'again', 'mad');
+CALL ad_detect_batches('again', where_clause => 'passes(id)', batch_size => 3);
+DROP TABLE again;
+CREATE TABLE again (id bigint PRIMARY KEY, v float8);
+INSERT INTO again SELECT i, i FROM generate_series(11, 30) i;
+CALL ad_detect_batches('again', model_id => 'again', where_clause => 'passes(id)', batch_size => 3) \gset
+SELECT :'result'::jsonb->'processed_records' AS processed;
+
+-- It cannot read what it stores.
+SELECT ad_train('anomaly_detection_results', '{anomaly_score}', 'own', 'mad');
+CALL ad_detect_batches('anomaly_detection_results', model_id => 'own');
+
+-- Infinite values are as strange as can be, and can still be averaged.
+CREATE TABLE extreme (id int PRIMARY KEY, v float8);
+INSERT INTO extreme SELECT i, i % 10 FROM generate_series(1, 100) i;
+SELECT ad_train('extreme', '{v}', 'extreme', 'mad');
+INSERT INTO extreme VALUES (101, 'Infinity'), (102, '-Infinity'), (103, 1e308);
+SELECT ad_detect('extreme', model_id => 'extreme')->'anomalies_found' AS anomalies;
+SELECT ad_summary('extreme')->'summary'->'average_score' IS NOT NULL AS average, count(*) > 0 AS hours FROM ad_anomaly_rate_by_hour;
+
+SELECT count(ad_drop_model(name)) AS dropped FROM (SELECT DISTINCT name FROM model_registry) m;
 SET client_min_messages = warning;
 SELECT ad_prune('0') IS NOT NULL AS pruned;
 DROP SCHEMA detect CASCADE;

@@ -10,6 +10,7 @@ extern "C" {
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 #if PG_VERSION_NUM >= 160000
@@ -82,7 +83,8 @@ struct Detection {
     int pending;  ///< rows of this block to be stored
     Datum values[kLists][SourceScan::kBlock];
     bool nulls[kLists][SourceScan::kBlock];
-    Datum last_key;  ///< of the last row of the last block, if rows are kept
+    bool want_key;
+    Datum last_key;  ///< of the last row of the last block, if it is wanted
     int64 batch;     ///< the one that is being filled
     int64 records;
     int64 scored;
@@ -168,8 +170,20 @@ void queue_result(SourceScan* scan, Detection* detection, int i, const Predictio
     }
 }
 
+/// Text that reads the same whatever the settings of the session that reads it, as in pg_dump.
+void write_portably() {
+    const auto set = [](const char* name, const char* value) {
+        set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    };
+    set("datestyle", "ISO");
+    set("intervalstyle", "iso_8601");
+    set("extra_float_digits", "3");
+}
+
 /// The key of the row at hand, as text[].
 Datum key_texts(const SourceScan* scan) {
+    const int settings_level = NewGUCNestLevel();
+    write_portably();
     auto* texts = static_cast<Datum*>(palloc(sizeof(Datum) * scan->key_count));
     for (int k = 0; k < scan->key_count; ++k) {
         const int attribute = scan->key_attributes[k];
@@ -180,16 +194,17 @@ Datum key_texts(const SourceScan* scan) {
         texts[k] =
             CStringGetTextDatum(OidOutputFunctionCall(output, scan->row->tts_values[attribute]));
     }
+    AtEOXact_GUC(true, settings_level);
     return PointerGetDatum(
         construct_array(texts, scan->key_count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-void finish_batch(Detection* detection, bool keyed, Datum last_key) {
+void finish_batch(Detection* detection, Datum last_key) {
     if (detection->records == 0) return;
     Datum values[] = {Int64GetDatum(++detection->batch), Int64GetDatum(detection->records),
                       Int64GetDatum(detection->scored), Int64GetDatum(detection->anomalies),
                       last_key};
-    bool nulls[] = {false, false, false, false, !keyed};
+    bool nulls[] = {false, false, false, false, !detection->want_key};
     tuplestore_putvalues(detection->output.store, detection->output.descriptor, values, nulls);
     detection->records = detection->scored = detection->anomalies = 0;
 }
@@ -205,13 +220,12 @@ void detect_row(SourceScan* scan, int i, const Prediction* prediction) {
         }
     }
     if (detection->records < detection->batch_size) return;
-    finish_batch(detection, scan->keep_rows,
-                 scan->keep_rows ? key_texts(scan) : static_cast<Datum>(0));
+    finish_batch(detection, detection->want_key ? key_texts(scan) : static_cast<Datum>(0));
 }
 
 /// Keeps the key of the row at hand for the end of the scan, when no row is.
 void remember_key(const SourceScan* scan, Detection* detection) {
-    if (!scan->keep_rows) return;
+    if (!detection->want_key) return;
     MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
     if (detection->last_key != 0) pfree(DatumGetPointer(detection->last_key));
     detection->last_key = key_texts(scan);
@@ -287,7 +301,8 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     detection->constants[2] = PG_GETARG_DATUM(2);
     detection->constants[3] = PG_GETARG_DATUM(4);
     const Oid schema = extension_schema(fcinfo);
-    const bool keep_rows = PG_GETARG_BOOL(10) || detection->store != Selection::None;
+    detection->want_key = PG_GETARG_BOOL(10);
+    const bool keep_rows = detection->want_key || detection->store != Selection::None;
     SourceScan* scan = make_scan(text_to_cstring(PG_GETARG_TEXT_PP(1)), schema,
                                  PG_GETARG_ARRAYTYPE_P(3), keep_rows);
     scan->consume = detect_row;
@@ -297,7 +312,7 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     SPI_connect();
     detection->insert = prepare_insert(schema);
     run_scan(scan, query);
-    finish_batch(detection, keep_rows, detection->last_key);
+    finish_batch(detection, detection->last_key);
     SPI_finish();
     return static_cast<Datum>(0);
 }

@@ -68,6 +68,8 @@ CREATE TABLE anomaly_detection_runs (
     job_id bigint,
     source_table text NOT NULL,
     model_id text NOT NULL,
+    source_oid oid,
+    model_created_at timestamptz,
     where_clause text,
     options jsonb NOT NULL DEFAULT '{}',
     status text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed')),
@@ -88,6 +90,8 @@ CREATE TABLE anomaly_detection_runs (
     owner regrole NOT NULL DEFAULT current_user::regrole
 );
 COMMENT ON TABLE anomaly_detection_runs IS 'one row for each detection, ad hoc or scheduled';
+COMMENT ON COLUMN anomaly_detection_runs.source_oid IS
+'with model_created_at: an interrupted run is not resumed on another table or model that has taken the name';
 COMMENT ON COLUMN anomaly_detection_runs.last_key IS 'record key up to which ad_detect_batches has committed';
 COMMENT ON COLUMN anomaly_detection_runs.skipped_records IS 'rows that the model rejects because a value is missing';
 

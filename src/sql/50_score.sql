@@ -13,7 +13,11 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed', HINT = 'The models that you may use are listed in the view ad_models.';
     ELSIF model IS NULL THEN
         SELECT * INTO found FROM model_registry r
-        WHERE r.source_table = _ad_resolve.source_table AND r.is_active ORDER BY r.created_at DESC LIMIT 1;
+        WHERE r.source_table = _ad_resolve.source_table AND r.is_active
+          -- not what a superuser or a member of the admin role merely sees
+          AND (r.owner = current_user::regrole
+               OR EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = r.owner AND m.member = current_user::regrole))
+        ORDER BY r.created_at DESC LIMIT 1;
         IF found.model_id IS NULL THEN
             RAISE EXCEPTION 'there is no active model that was trained on %', source_table
                 USING ERRCODE = 'undefined_object', HINT = 'Train one with ad_train, or name a model.';

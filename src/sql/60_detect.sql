@@ -102,16 +102,17 @@ $$;
 COMMENT ON FUNCTION _ad_store(bigint, regclass, model_registry, jsonb, text[], text, text, integer, text) IS
 '_ad_detect_rows over a source, with the search_path of the caller';
 
-CREATE FUNCTION _ad_start_run(source regclass, model_id text, condition text, options jsonb) RETURNS bigint
+CREATE FUNCTION _ad_start_run(source regclass, chosen model_registry, condition text, options jsonb) RETURNS bigint
 LANGUAGE sql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    INSERT INTO anomaly_detection_runs (source_table, model_id, where_clause, options, status, estimated_records)
-    SELECT _ad_source(source), model_id, condition, options, 'running',
+    INSERT INTO anomaly_detection_runs (source_table, source_oid, model_id, model_created_at, where_clause, options, status,
+        estimated_records)
+    SELECT _ad_source(source), source, chosen.model_id, chosen.created_at, condition, options, 'running',
            (SELECT nullif(reltuples, -1)::bigint FROM pg_class WHERE oid = source)
     RETURNING id
 $$;
-COMMENT ON FUNCTION _ad_start_run(regclass, text, text, jsonb) IS 'records the start of a detection and returns its run_id';
+COMMENT ON FUNCTION _ad_start_run(regclass, model_registry, text, jsonb) IS 'records the start of a detection and returns its run_id';
 
 CREATE FUNCTION _ad_run_result(run anomaly_detection_runs) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -119,6 +120,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT jsonb_build_object(
         'run_id', run.id,
+        'model_id', run.model_id,
         'processed_records', run.processed_records,
         'anomalies_found', run.anomalies_found,
         'skipped_records', run.skipped_records,
@@ -141,7 +143,7 @@ DECLARE
     batch_results jsonb;
     totals record;
 BEGIN
-    run.id := _ad_start_run(source, chosen.model_id, condition, checked);
+    run.id := _ad_start_run(source, chosen, condition, checked);
     SELECT sum(s.records) AS records, sum(s.scored) AS scored, sum(s.anomalies) AS anomalies, count(*) AS batches,
            jsonb_agg(jsonb_build_object('batch_number', s.batch, 'records_processed', s.records, 'anomalies_found', s.anomalies,
                'anomaly_rate', coalesce(s.anomalies::float8 / nullif(s.scored, 0), 0)) ORDER BY s.batch) AS list
@@ -181,7 +183,10 @@ DECLARE
     keys text[] := _ad_record_key(source, checked->>'id_column');
     run_id bigint;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = source AND i.indisunique AND i.indpred IS NULL
+    IF source = 'anomaly_detection_results'::regclass THEN
+        RAISE EXCEPTION 'batches over % would read what they store', source
+            USING ERRCODE = 'feature_not_supported', HINT = 'Use ad_detect, which reads what was there when it began.';
+    ELSIF _ad_has_heirs(source) OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = source AND i.indisunique AND i.indpred IS NULL
                    AND i.indnkeyatts = cardinality(keys)
                    AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = source AND a.attnotnull
                              AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) ORDER BY 1) = ARRAY(SELECT k FROM unnest(keys) k ORDER BY 1)) THEN
@@ -192,7 +197,7 @@ BEGIN
     -- Of callers that come at once, one makes the run and the others find it.
     PERFORM pg_advisory_xact_lock(hashtextextended(format('anomaly_detect batches %s %s', source::oid, chosen.model_id), 0));
     SELECT max(r.id) INTO run_id FROM anomaly_detection_runs r
-    WHERE r.owner = current_user::regrole AND r.source_table = _ad_source(source) AND r.model_id = chosen.model_id
+    WHERE r.owner = current_user::regrole AND r.source_oid = source AND r.model_id = chosen.model_id AND r.model_created_at = chosen.created_at
       AND r.where_clause = condition AND r.options = checked AND r.status IN ('running', 'failed') AND r.job_id IS NULL;
     IF run_id IS NOT NULL THEN
         RAISE NOTICE 'resuming run %', run_id;
@@ -200,7 +205,7 @@ BEGIN
             finished_at = NULL, error = NULL, sqlstate = NULL WHERE r.id = run_id;
         RETURN run_id;
     END IF;
-    RETURN _ad_start_run(source, chosen.model_id, condition, checked);
+    RETURN _ad_start_run(source, chosen, condition, checked);
 END
 $$;
 COMMENT ON FUNCTION _ad_open_run(regclass, text[], text, text, integer, jsonb) IS
@@ -233,8 +238,16 @@ DECLARE
         FROM unnest(keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = source);
     done record;
 BEGIN
+    IF (_ad_resolve(run.model_id)).created_at <> run.model_created_at THEN
+        RAISE EXCEPTION 'model "%" is not the one that the run began with', run.model_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
     SELECT * INTO done FROM _ad_store(run.id, source, _ad_resolve(run.model_id), run.options, keys,
         run.where_clause || ' AND ' || _ad_after_key(source, keys, run.last_key), ordering, batch_size, caller_path);
+    IF done.last_key = run.last_key THEN
+        RAISE EXCEPTION 'key (%) does not order the rows: it came twice', array_to_string(run.last_key, ', ')
+            USING ERRCODE = 'data_exception', HINT = 'Use ad_detect for this source.';
+    END IF;
     UPDATE anomaly_detection_runs r SET
         processed_records = r.processed_records + coalesce(done.records, 0),
         skipped_records = r.skipped_records + coalesce(done.records - done.scored, 0),

@@ -15,6 +15,7 @@ constexpr double kMedianScale = 1.4826;  // MAD of a normal distribution is sigm
 constexpr double kMeanScale = 1.2533;    // mean absolute deviation: sigma / 1.2533
 constexpr double kUsualThreshold = 3.5;
 constexpr double kLargest = std::numeric_limits<double>::max();
+constexpr double kLargestScore = 1e100;  ///< of an infinite value: sums of scores stay finite
 constexpr double kConstantColumn = 1e9;  ///< score of any deviation from a column without spread
 
 double median_of(std::vector<double>& values) {
@@ -87,7 +88,7 @@ class Mad final : public Detector {
         const double distance = std::fabs(value - center_[j]);
         if (distance == 0.0) return 0.0;
         if (scale_[j] == 0.0) return kConstantColumn;
-        return std::min(distance / scale_[j], kLargest);
+        return std::min(distance / scale_[j], kLargestScore);
     }
 
     std::vector<double> center_;
