@@ -144,26 +144,57 @@ FitRequest FitRequest::parse(std::string_view text) {
     };
 }
 
-std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t max_memory) const {
-    // Per row: the reservoir (2), its sorted copy (1) and the sample (1) hold the features, the
-    // encoded block and the accepted matrix the columns; then hashes, order and scores.
+namespace {
+
+constexpr std::uint64_t kKilobyte = 1024;
+
+std::string kilobytes(std::uint64_t bytes) { return std::to_string(bytes / kKilobyte) + " kB"; }
+
+/// Per row: the reservoir (2), its sorted copy (1) and the sample (1) hold the features, the
+/// encoded block and the accepted matrix the columns; then hashes, order and scores.
+std::uint64_t sample_bytes_a_row(const Schema& schema) {
     std::uint64_t cells = 5;
     for (const auto& feature : schema) cells += 4 + 2 * columns_of(feature.kind);
-    const std::uint64_t bytes_a_row = cells * sizeof(double);
+    return cells * sizeof(double);
+}
+
+}  // namespace
+
+std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t max_memory) const {
+    const std::uint64_t bytes_a_row = sample_bytes_a_row(schema);
     const std::uint64_t rows = sample_size > 0 ? sample_size : kSmallestSampleSize;
     if (rows > max_memory / bytes_a_row) {
-        constexpr std::uint64_t kKilobyte = 1024;
         throw MemoryLimit("training on a sample of " + std::to_string(rows) + " rows of " +
                               std::to_string(schema.size()) + " features needs up to " +
-                              std::to_string(rows * bytes_a_row / kKilobyte + 1) +
-                              " kB, but only " + std::to_string(max_memory / kKilobyte) +
-                              " kB are allowed",
+                              kilobytes(rows * bytes_a_row + kKilobyte) + ", but only " +
+                              kilobytes(max_memory) + " are allowed",
                           "Reduce \"sample_size\" or the number of features, or increase "
                           "\"anomaly_detect.max_training_memory\".");
     }
     if (sample_size > 0) return sample_size;
     return static_cast<std::uint32_t>(
         std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row));
+}
+
+std::uint64_t FitRequest::training_bytes(const Schema& schema, std::uint64_t rows,
+                                         std::uint64_t max_memory) const {
+    const std::uint64_t sample =
+        std::min<std::uint64_t>(rows, affordable_sample(schema, max_memory));
+    std::uint64_t columns = 0;
+    for (const auto& feature : schema) columns += columns_of(feature.kind);
+    check_detector(sample, columns, max_memory);
+    return sample * sample_bytes_a_row(schema) + algorithm->detector_bytes(params, sample, columns);
+}
+
+void FitRequest::check_detector(std::uint64_t rows, std::uint64_t columns,
+                                std::uint64_t max_memory) const {
+    const auto needed = algorithm->detector_bytes(params, rows, columns);
+    if (needed <= max_memory) return;
+    throw MemoryLimit(std::string(algorithm->name) + " with these parameters needs up to " +
+                          kilobytes(needed + kKilobyte) + ", but only " + kilobytes(max_memory) +
+                          " are allowed",
+                      "Choose smaller parameters, or increase "
+                      "\"anomaly_detect.max_training_memory\".");
 }
 
 }  // namespace ad

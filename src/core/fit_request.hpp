@@ -38,6 +38,14 @@ struct FitRequest {
     /// The rows to keep of a source with these features, so that the fit takes at most
     /// `max_memory` bytes. Throws MemoryLimit when the rows asked for need more.
     std::uint32_t affordable_sample(const Schema& schema, std::uint64_t max_memory) const;
+
+    /// What a training on a source of `rows` rows takes, in bytes: the sample and the detector.
+    /// Throws MemoryLimit where the training would.
+    std::uint64_t training_bytes(const Schema& schema, std::uint64_t rows,
+                                 std::uint64_t max_memory) const;
+
+    /// Throws MemoryLimit if the detector of a sample of this size would need more.
+    void check_detector(std::uint64_t rows, std::uint64_t columns, std::uint64_t max_memory) const;
 };
 
 }  // namespace ad

@@ -48,18 +48,6 @@ Matrix accepted_rows(const Columns& all, const std::vector<std::uint8_t>& reject
     return matrix;
 }
 
-void check_detector_memory(const FitRequest& request, std::size_t rows, std::size_t columns,
-                           std::uint64_t max_memory) {
-    const auto needed = request.algorithm->detector_bytes(request.params, rows, columns);
-    if (needed <= max_memory) return;
-    constexpr std::uint64_t kKilobyte = 1024;
-    throw MemoryLimit(std::string(request.algorithm->name) + " with these parameters needs up to " +
-                          std::to_string(needed / kKilobyte + 1) + " kB, but only " +
-                          std::to_string(max_memory / kKilobyte) + " kB are allowed",
-                      "Choose smaller parameters, or increase "
-                      "\"anomaly_detect.max_training_memory\".");
-}
-
 /// Scores a long matrix in blocks, so that a cancel request is noticed between them.
 void score_in_blocks(const Detector& detector, const Columns& all, double* scores) {
     constexpr std::size_t kBlock = Detector::kMaxBlock;
@@ -115,7 +103,7 @@ std::vector<double> Model::fit_detector(const Sample& sample, const FitRequest& 
             "Use another \"impute\" policy, or leave out the columns that are always null.");
     }
     rows_fitted_ = matrix.rows();
-    check_detector_memory(request, matrix.rows(), matrix.columns(), max_memory);
+    request.check_detector(matrix.rows(), matrix.columns(), max_memory);
     detector_->fit(matrix.view(), request.params,
                    Random(static_cast<std::uint64_t>(request.random_seed)));
     std::vector<double> scores(matrix.rows());

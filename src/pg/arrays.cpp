@@ -168,4 +168,20 @@ PGDLLEXPORT Datum _ad_describe(PG_FUNCTION_ARGS) {
     const auto* json = own<std::string>(CurrentMemoryContext, [&] { return model->describe(); });
     PG_RETURN_DATUM(make_jsonb(*json));
 }
+
+/// _ad_training_bytes(parameters jsonb, model bytea, rows bigint) RETURNS bigint: an estimate for a
+/// source with the features of the model.
+PG_FUNCTION_INFO_V1(_ad_training_bytes);
+PGDLLEXPORT Datum _ad_training_bytes(PG_FUNCTION_ARGS) {
+    Jsonb* options = PG_GETARG_JSONB_P(0);
+    const char* request = to_utf8(JsonbToCString(nullptr, &options->root, VARSIZE(options)));
+    const ad::Model* model = load_model(PG_GETARG_BYTEA_PP(1));
+    const int64 rows = PG_GETARG_INT64(2);
+    const std::uint64_t max_memory = max_training_memory_bytes();
+    std::uint64_t bytes = 0;
+    run([&] {
+        bytes = ad::FitRequest::parse(request).training_bytes(model->schema(), rows, max_memory);
+    });
+    PG_RETURN_INT64(static_cast<int64>(bytes));
+}
 }

@@ -72,6 +72,11 @@ CREATE FUNCTION _ad_describe(model bytea) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_describe(bytea) IS 'what the bytes of a model say about it';
 
+CREATE FUNCTION _ad_training_bytes(parameters jsonb, model bytea, row_count bigint) RETURNS bigint
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_training_bytes(jsonb, bytea, bigint) IS
+'estimated memory of a training with the features of a model; an error where the training would be refused';
+
 CREATE FUNCTION _ad_fit_array(parameters jsonb, data float8[]) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_fit_array(jsonb, float8[]) IS 'ad_fit over the rows of a two-dimensional array';

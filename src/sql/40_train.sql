@@ -222,7 +222,9 @@ AS $$
 DECLARE
     started timestamptz := clock_timestamp();
     features text[];
+    model bytea;
     about jsonb;
+    bytes bigint;
     feature jsonb;
     seconds numeric;
     message text;
@@ -231,9 +233,12 @@ BEGIN
     -- A training on a small sample reads every row, checks every option and stores nothing.
     BEGIN
         features := _ad_features(source, feature_columns);
-        about := _ad_describe(_ad_fit_source(source, features,
+        model := _ad_fit_source(source, features,
             _ad_fit_options(algorithm, parameters, NULL, NULL, features, NULL, 1000, NULL),
-            _ad_check_condition(where_clause), caller_path));
+            _ad_check_condition(where_clause), caller_path);
+        about := _ad_describe(model);
+        bytes := _ad_training_bytes(_ad_fit_options(algorithm, parameters, NULL, NULL, features, NULL, NULL, NULL), model,
+                                    (about->>'training_rows')::bigint);
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
         RETURN QUERY SELECT 'training', 'error', message, nullif(hint, '');
@@ -255,7 +260,7 @@ BEGIN
         END IF;
     END LOOP;
     RETURN QUERY SELECT 'memory', 'ok',
-        format('at most %s for the sample', CASE WHEN _ad_setting('anomaly_detect.max_training_memory') = '-1'
+        format('about %s kB, of %s allowed', bytes / 1024 + 1, CASE WHEN _ad_setting('anomaly_detect.max_training_memory') = '-1'
             THEN current_setting('maintenance_work_mem') ELSE _ad_setting('anomaly_detect.max_training_memory') END), NULL;
     RETURN QUERY SELECT 'time', 'ok', format('about %s seconds', seconds), NULL;
 END
