@@ -165,6 +165,7 @@ SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool ke
 void run_scan(SourceScan* scan, const char* query) {
     SPIExecuteOptions options{};
     options.dest = &scan->receiver;
+    options.read_only = true;  // in the snapshot of the statement, like the rest of it
     if (SPI_execute_extended(query, &options) != SPI_OK_SELECT) {
         elog(ERROR, "could not read the source");
     }
