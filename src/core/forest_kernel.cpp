@@ -1,329 +1,399 @@
-// Evaluation of whole forests on blocks of rows. The idea of evaluating trees without branches is
-// that of QuickScorer (Lucchese et al., SIGIR 2015); here every node of a small tree is evaluated
-// bottom-up for a vector of rows, which costs two instructions a node.
-#include <algorithm>
-#include <cstring>
+// The idea of evaluating trees without branches, by masks of the nodes that fail, is that of
+// QuickScorer (Lucchese et al., SIGIR 2015). There a mask holds the leaves of a tree for one row;
+// here it holds the rows of a block for one node, so that its cost is shared by all of them.
+#include "forest_kernel.hpp"
 
-#include "forest.hpp"
+#include <algorithm>
+#include <bit>
 
 namespace ad {
 
-/// Turns the trees into steps.
-struct KernelBuilder {
-    ForestKernel& kernel;
-    const std::vector<ForestTree>& trees;
-    std::vector<std::vector<std::uint32_t>> places = {};  ///< of nodes: column offset + rank
-    std::vector<std::uint8_t> used = {};                  ///< by place: in the group at hand
-    std::uint32_t leaves = 0;
-    bool fits = true;
+/// Turns the trees into nodes to compare and bits to merge.
+class KernelBuilder {
+  public:
+    KernelBuilder(ForestKernel& kernel, const std::vector<ForestTree>& trees)
+        : kernel_(kernel), trees_(trees) {}
 
     bool build(std::size_t columns) {
         if (2 * columns > std::numeric_limits<std::uint16_t>::max()) return false;
+        for (const ForestTree& tree : trees_) {
+            kernel_.height_ = std::max(kernel_.height_, tree.depth);
+        }
+        if (kernel_.height_ > ForestKernel::kMaxHeight) return false;
         if (!collect_thresholds(columns)) return false;
-        for (std::size_t next = 0; next < trees.size();) {
+        for (std::size_t next = 0; next < trees_.size();) {
             poll();
             const std::size_t end = take_group(next);
             if (end == next) return false;
             ForestKernel::Group group;
             group.rank_of = make_rank_table();
             for (; next < end; ++next) group.trees.push_back(emit_tree(next, group.rank_of));
-            kernel.groups_.push_back(std::move(group));
+            kernel_.groups_.push_back(std::move(group));
         }
-        return fits;
-    }
-
-    bool collect_thresholds(std::size_t columns) {
-        auto& thresholds = kernel.thresholds_;
-        thresholds.resize(columns);
-        for (const ForestTree& tree : trees) {
-            for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
-                if (tree.is_leaf(i)) continue;
-                thresholds[tree.nodes[i].feature].push_back(tree.nodes[i].threshold);
-            }
-        }
-        std::uint32_t offset = 0;
-        for (auto& column : thresholds) {
-            std::sort(column.begin(), column.end());
-            column.erase(std::unique(column.begin(), column.end()), column.end());
-            constexpr std::size_t kMaxThresholds = 65000;  // ranks have 16 bits
-            if (column.size() > kMaxThresholds) return false;
-            kernel.offsets_.push_back(offset);
-            // ranks from 0 to the number of thresholds, and one for a missing value
-            offset += static_cast<std::uint32_t>(column.size()) + 2;
-        }
-        used.assign(offset, 0);
-        for (const ForestTree& tree : trees) places.push_back(places_of(tree));
+        constexpr std::size_t kPad = ForestKernel::kTogether * ForestKernel::kLeaves;
+        while (kernel_.heap_.size() % kPad != 0) add_to_heap(nullptr, 0);
         return true;
     }
 
-    std::vector<std::uint32_t> places_of(const ForestTree& tree) const {
-        std::vector<std::uint32_t> found(tree.nodes.size(), 0);
+  private:
+    static constexpr std::uint32_t kAlwaysLeft = 0xffff0000;  ///< no rank is above it
+
+    bool collect_thresholds(std::size_t columns) {
+        kernel_.columns_.resize(columns);
+        for (const ForestTree& tree : trees_) {
+            for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
+                if (tree.is_leaf(i)) continue;
+                const ForestNode& node = tree.nodes[i];
+                kernel_.columns_[node.feature].thresholds.push_back(node.threshold);
+            }
+        }
+        std::uint32_t offset = 0;
+        for (ForestKernel::Column& column : kernel_.columns_) {
+            auto& values = column.thresholds;
+            std::sort(values.begin(), values.end());
+            values.erase(std::unique(values.begin(), values.end()), values.end());
+            constexpr std::size_t kMaxThresholds = 65000;  // ranks have 16 bits
+            if (values.size() > kMaxThresholds) return false;
+            column.count = static_cast<std::uint16_t>(values.size());
+            values.resize(std::bit_ceil(values.size() + 2) - 1,
+                          std::numeric_limits<double>::infinity());
+            column.offset = offset;
+            offset += column.count + 2U;
+        }
+        used_.assign(offset, 0);
+        for (const ForestTree& tree : trees_) ranks_.push_back(ranks_of(tree));
+        return true;
+    }
+
+    std::vector<std::uint16_t> ranks_of(const ForestTree& tree) const {
+        std::vector<std::uint16_t> found(tree.nodes.size(), 0);
         for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
             if (tree.is_leaf(i)) continue;
-            const auto& column = kernel.thresholds_[tree.nodes[i].feature];
-            const auto rank =
-                std::lower_bound(column.begin(), column.end(), tree.nodes[i].threshold);
-            found[i] = kernel.offsets_[tree.nodes[i].feature] +
-                       static_cast<std::uint32_t>(rank - column.begin());
+            const auto& values = kernel_.columns_[tree.nodes[i].feature].thresholds;
+            const auto at = std::lower_bound(values.begin(), values.end(), tree.nodes[i].threshold);
+            found[i] = static_cast<std::uint16_t>(at - values.begin());
         }
         return found;
+    }
+
+    std::uint32_t place_of(std::size_t t, std::uint32_t i) const {
+        return kernel_.columns_[trees_[t].nodes[i].feature].offset + ranks_[t][i];
     }
 
     /// Marks the thresholds of trees from `first` on until a column has too many; returns the
     /// first tree that does not belong to the group.
     std::size_t take_group(std::size_t first) {
         constexpr std::size_t kMaxTrees = 1024;  // the sum of their paths stays below 2^32
-        std::fill(used.begin(), used.end(), std::uint8_t{0});
-        std::vector<int> counts(kernel.thresholds_.size(), 0);
+        std::fill(used_.begin(), used_.end(), std::uint8_t{0});
+        std::vector<int> counts(kernel_.columns_.size(), 0);
         std::size_t end = first;
-        for (; end < trees.size() && end - first < kMaxTrees; ++end) {
+        for (; end < trees_.size() && end - first < kMaxTrees; ++end) {
             std::vector<std::uint32_t> added;
             bool full = false;
-            for (std::uint32_t i = 0; i < trees[end].nodes.size(); ++i) {
-                if (trees[end].is_leaf(i) || used[places[end][i]] != 0) continue;
-                used[places[end][i]] = 1;
-                added.push_back(places[end][i]);
-                full = full || ++counts[trees[end].nodes[i].feature] > ForestKernel::kMaxRank + 1;
+            for (std::uint32_t i = 0; i < trees_[end].nodes.size(); ++i) {
+                if (trees_[end].is_leaf(i) || used_[place_of(end, i)] != 0) continue;
+                used_[place_of(end, i)] = 1;
+                added.push_back(place_of(end, i));
+                full = full || ++counts[trees_[end].nodes[i].feature] > ForestKernel::kMaxRank + 1;
             }
             if (!full) continue;
-            for (const std::uint32_t place : added) used[place] = 0;
+            for (const std::uint32_t place : added) used_[place] = 0;
             break;
         }
         return end;
     }
 
     /// For each rank among all thresholds of a column, the number of used ones below.
-    std::vector<std::uint8_t> make_rank_table() const {
-        std::vector<std::uint8_t> table(used.size());
-        for (std::size_t j = 0; j < kernel.thresholds_.size(); ++j) {
-            const std::uint32_t missing =
-                kernel.offsets_[j] + static_cast<std::uint32_t>(kernel.thresholds_[j].size()) + 1;
-            std::uint8_t rank = 0;
-            for (std::uint32_t place = kernel.offsets_[j]; place < missing; ++place) {
-                table[place] = rank;
-                rank = static_cast<std::uint8_t>(rank + used[place]);
+    std::vector<std::int8_t> make_rank_table() const {
+        std::vector<std::int8_t> table(used_.size());
+        for (const ForestKernel::Column& column : kernel_.columns_) {
+            const std::uint32_t missing = column.offset + column.count + 1U;
+            int rank = 0;
+            for (std::uint32_t place = column.offset; place < missing; ++place) {
+                table[place] = biased(rank);
+                rank += used_[place];
             }
-            table[missing] = ForestKernel::kMissingRank;
+            table[missing] = biased(ForestKernel::kMissingRank);
         }
         return table;
     }
 
-    ForestKernel::Tree emit_tree(std::size_t t, const std::vector<std::uint8_t>& rank_of) {
-        leaves = 0;
-        const auto first = static_cast<std::uint32_t>(kernel.steps_.size());
-        const std::size_t paths = kernel.leaf_paths_.size();
-        const std::uint16_t root = emit(t, 0, 0, rank_of);
-        kernel.leaf_paths_.resize(paths + ForestKernel::kFirstSlot);
-        return {first, static_cast<std::uint32_t>(kernel.steps_.size()) - first, root};
+    static std::int8_t biased(int rank) { return static_cast<std::int8_t>(rank - 128); }
+
+    /// What a subtree leaves behind: the words that hold the bits of its code.
+    struct Code {
+        std::uint32_t height = 0;
+        std::uint8_t bits[ForestKernel::kMaxHeight] = {};
+    };
+
+    ForestKernel::Tree emit_tree(std::size_t t, const std::vector<std::int8_t>& rank_of) {
+        const auto first_compare = static_cast<std::uint32_t>(kernel_.compares_.size());
+        const auto first_merge = static_cast<std::uint32_t>(kernel_.merges_.size());
+        const Code code = emit(t, 0, rank_of, first_compare);
+        ForestKernel::Tree tree{
+            first_compare,
+            static_cast<std::uint32_t>(kernel_.compares_.size()) - first_compare,
+            first_merge,
+            static_cast<std::uint32_t>(kernel_.merges_.size()) - first_merge,
+            {}};
+        std::copy_n(code.bits, code.height, tree.bits);
+        add_to_heap(&trees_[t], t);
+        return tree;
     }
 
-    /// Emits the steps of a subtree, children first, and returns its operand. `slot` and those
-    /// above it are free.
-    std::uint16_t emit(std::size_t t, std::uint32_t i, std::size_t slot,
-                       const std::vector<std::uint8_t>& rank_of) {
-        const bool leaf = trees[t].is_leaf(i);
-        if (leaf ? leaves == ForestKernel::kFirstSlot : slot + 1 == ForestKernel::kSlots) {
-            fits = false;
-            return 0;
+    /// Emits the nodes of a subtree, children before parents.
+    Code emit(std::size_t t, std::uint32_t i, const std::vector<std::int8_t>& rank_of,
+              std::uint32_t first_compare) {
+        if (trees_[t].is_leaf(i)) return {};
+        const ForestNode& node = trees_[t].nodes[i];
+        const auto own = static_cast<std::uint8_t>(kernel_.compares_.size() - first_compare);
+        kernel_.compares_.push_back(
+            {plane_of(node),
+             static_cast<std::int8_t>(rank_of[place_of(t, i)] + node.missing_left)});
+        const Code left = emit(t, i + 1, rank_of, first_compare);
+        const Code right = emit(t, node.right, rank_of, first_compare);
+        const Code& higher = left.height > right.height ? left : right;
+        Code code{higher.height + 1, {own}};
+        for (std::uint32_t b = 0; b < higher.height; ++b) code.bits[b + 1] = higher.bits[b];
+        for (std::uint32_t b = 0; b < std::min(left.height, right.height); ++b) {
+            kernel_.merges_.push_back({left.bits[b], right.bits[b], own});
+            code.bits[b + 1] = left.bits[b];
         }
-        if (leaf) {
-            kernel.leaf_paths_.push_back(trees[t].path[i]);
-            return static_cast<std::uint16_t>(leaves++);
-        }
-        const ForestNode& node = trees[t].nodes[i];
-        const std::uint16_t left = emit(t, i + 1, slot, rank_of);
-        const std::uint16_t right = emit(t, node.right, slot + 1, rank_of);
-        kernel.steps_.push_back(
-            {static_cast<std::uint16_t>(2 * node.feature + node.missing_left),
-             static_cast<std::uint8_t>(rank_of[places[t][i]] + node.missing_left),
-             static_cast<std::uint8_t>(slot), left, right});
-        return static_cast<std::uint16_t>(ForestKernel::kFirstSlot + slot);
+        return code;
     }
+
+    static std::uint16_t plane_of(const ForestNode& node) {
+        return static_cast<std::uint16_t>(2 * node.feature + node.missing_left);
+    }
+
+    void add_to_heap(const ForestTree* tree, std::size_t t) {
+        const std::size_t first = kernel_.heap_.size();
+        kernel_.heap_.resize(first + ForestKernel::kLeaves, kAlwaysLeft);
+        kernel_.paths_.resize(first + ForestKernel::kLeaves, 0);
+        if (tree != nullptr) {
+            place_subtree(*tree, ranks_[t], 0, 0, 1, kernel_.heap_.data() + first,
+                          kernel_.paths_.data() + first);
+        }
+    }
+
+    /// `code` is that of the way to node i, with a 1 in front.
+    void place_subtree(const ForestTree& tree, const std::vector<std::uint16_t>& ranks,
+                       std::uint32_t i, std::uint32_t depth, std::uint32_t code,
+                       std::uint32_t* heap, std::uint32_t* paths) {
+        if (tree.is_leaf(i)) {
+            const std::uint32_t below = kernel_.height_ - depth;
+            const std::size_t first = (code - (std::size_t{1} << depth)) << below;
+            std::fill_n(paths + first, std::size_t{1} << below, tree.path[i]);
+            return;
+        }
+        const ForestNode& node = tree.nodes[i];
+        heap[code] = (std::uint32_t{ranks[i]} + node.missing_left) << 16 | plane_of(node);
+        place_subtree(tree, ranks, i + 1, depth + 1, 2 * code, heap, paths);
+        place_subtree(tree, ranks, node.right, depth + 1, 2 * code + 1, heap, paths);
+    }
+
+    ForestKernel& kernel_;
+    const std::vector<ForestTree>& trees_;
+    std::vector<std::vector<std::uint16_t>> ranks_;  ///< of nodes, in the forest
+    std::vector<std::uint8_t> used_;                 ///< by place: in the group at hand
 };
 
 ForestKernel::ForestKernel(const std::vector<ForestTree>& trees, std::size_t columns) {
-    KernelBuilder builder{*this, trees};
+    KernelBuilder builder(*this, trees);
     if (!builder.build(columns)) *this = ForestKernel();
 }
 
 std::size_t ForestKernel::memory_bytes() const {
-    std::size_t bytes = steps_.size() * sizeof(Step) + leaf_paths_.size() * sizeof(std::uint32_t);
-    for (const auto& column : thresholds_) bytes += column.size() * sizeof(double);
-    for (const auto& group : groups_)
+    std::size_t bytes = compares_.size() * sizeof(ForestCompare) +
+                        merges_.size() * sizeof(ForestMerge) +
+                        (paths_.size() + heap_.size()) * sizeof(std::uint32_t);
+    for (const Column& column : columns_) bytes += column.thresholds.size() * sizeof(double);
+    for (const Group& group : groups_)
         bytes += group.rank_of.size() + group.trees.size() * sizeof(Tree);
     return bytes;
 }
 
-namespace {
-
-/// How many of the sorted thresholds are below each value; one more than all for a missing value.
-/// Searches for eight values at a time, without branches.
-void rank_values(const std::vector<double>& thresholds, const double* values, std::size_t count,
-                 std::uint16_t* ranks) {
-    constexpr std::size_t kTogether = 8;
-    const auto missing = static_cast<std::uint16_t>(thresholds.size() + 1);
-    for (std::size_t start = 0; start < count; start += kTogether) {
-        const std::size_t n = std::min(kTogether, count - start);
-        const double* base[kTogether];
-        double value[kTogether];
+/// How many of the thresholds are below each of eight values. Branches that nobody can predict
+/// would cost most of the time; eight searches side by side hide each other's latency.
+void ForestKernel::Column::rank(const double* values, std::uint16_t* ranks) const {
+    std::uint32_t below[kTogether] = {};
+    for (std::size_t half = (thresholds.size() + 1) / 2; half > 0; half /= 2) {
+        const double* pivots = thresholds.data() + half - 1;
+#pragma GCC unroll 8
         for (std::size_t k = 0; k < kTogether; ++k) {
-            base[k] = thresholds.data();
-            value[k] = values[start + std::min(k, n - 1)];
+            const auto above = static_cast<std::uint32_t>(pivots[below[k]] < values[k]);
+            below[k] += static_cast<std::uint32_t>(half) & (0U - above);
         }
-        std::size_t length = thresholds.size();
-        while (length > 1) {
-            const std::size_t half = length / 2;
-            for (std::size_t k = 0; k < kTogether; ++k) {
-                base[k] = base[k][half - 1] < value[k] ? base[k] + half : base[k];
-            }
-            length -= half;
-        }
-        for (std::size_t k = 0; k < n; ++k) {
-            const auto last = static_cast<std::ptrdiff_t>(length > 0 && *base[k] < value[k]);
-            const auto below = static_cast<std::uint16_t>(base[k] - thresholds.data() + last);
-            ranks[start + k] = std::isnan(value[k]) ? missing : below;
-        }
+    }
+#pragma GCC unroll 8
+    for (std::size_t k = 0; k < kTogether; ++k) {
+        const bool missing = std::isnan(values[k]);
+        ranks[k] = static_cast<std::uint16_t>(missing ? count + 1U : below[k]);
     }
 }
 
-template <std::size_t kBytes>
-struct VectorOf {
-    typedef std::uint8_t Type __attribute__((vector_size(kBytes)));
-};
+/// As Column::rank, for one row in eight columns from `first` on; the last is repeated.
+void ForestKernel::rank_row(const Columns& rows, std::size_t row, std::size_t first,
+                            std::uint32_t* planes) const {
+    const double* thresholds[kTogether];
+    double value[kTogether];
+    std::uint32_t last[kTogether];
+    std::uint32_t below[kTogether] = {};
+    std::uint32_t longest = 0;
+    for (std::size_t k = 0; k < kTogether; ++k) {
+        const std::size_t j = std::min(first + k, columns_.size() - 1);
+        thresholds[k] = columns_[j].thresholds.data();
+        value[k] = rows.at(row, j);
+        last[k] = static_cast<std::uint32_t>(columns_[j].thresholds.size() - 1);
+        longest = std::max(longest, last[k] + 1);
+    }
+    for (std::uint32_t half = (longest + 1) / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            const double pivot = thresholds[k][std::min(below[k] + half - 1, last[k])];
+            below[k] += half & (0U - static_cast<std::uint32_t>(pivot < value[k]));
+        }
+    }
+    for (std::size_t k = 0; k < std::min(kTogether, columns_.size() - first); ++k) {
+        const bool missing = std::isnan(value[k]);
+        const std::uint32_t rank = missing ? columns_[first + k].count + 1U : below[k];
+        planes[2 * (first + k)] = rank << 16;
+        planes[2 * (first + k) + 1] = missing ? 0 : (rank + 1) << 16;
+    }
+}
 
-}  // namespace
-
-/// One block of rows, in pairs of vectors of kBytes rows each. It is inlined into functions that
-/// are compiled for one instruction set each.
-template <std::size_t kBytes>
+/// Working memory for blocks of rows.
 struct ForestKernel::Block {
-    using Vector = typename VectorOf<kBytes>::Type;
-    struct Pair {
-        Vector low;
-        Vector high;
+    struct alignas(64) Line {
+        std::int8_t rank[kChunkRows];
     };
-    static constexpr std::size_t kLanes = sizeof(Pair);
-    static constexpr std::size_t kChunks = kBlockRows / kLanes;
 
-    const ForestKernel& kernel;
-    std::size_t columns = kernel.thresholds_.size();
-    std::vector<std::uint16_t> ranks = std::vector<std::uint16_t>(columns * kBlockRows);
-    std::vector<std::uint8_t> storage =
-        std::vector<std::uint8_t>((2 * columns * kChunks + kFirstSlot + kSlots + 1) * kLanes);
-    Pair* operands = nullptr;  ///< the leaf numbers, then the slots
-    Pair* planes = nullptr;    ///< of chunk c: from 2 * columns * c
+    static constexpr std::size_t kTreesTogether = 4;
 
-    [[gnu::always_inline]] inline void prepare() {
-        // operator new aligns to less than the largest vectors
-        const auto address = reinterpret_cast<std::uintptr_t>(storage.data());
-        operands = reinterpret_cast<Pair*>((address + kLanes - 1) / kLanes * kLanes);
-        planes = operands + kFirstSlot + kSlots;
-        for (std::size_t leaf = 0; leaf < kFirstSlot; ++leaf) {
-            operands[leaf].low = operands[leaf].high = Vector{} + static_cast<std::uint8_t>(leaf);
-        }
+    explicit Block(std::size_t columns)
+        : ranks(columns * kBlockRows), planes(2 * columns * kBlockChunks) {}
+
+    std::vector<std::uint16_t> ranks;  ///< of column j, from j * kBlockRows: in the forest
+    std::vector<Line> planes;          ///< of ranks in the group
+    std::vector<BlockBits> words = std::vector<BlockBits>(kLeaves);
+    std::uint8_t codes[kTreesTogether][kBlockRows];
+    std::uint32_t totals[kBlockRows];
+
+    void rank(const Column& column, const double* values, std::size_t rows, std::size_t j) {
+        std::uint16_t* out = ranks.data() + j * kBlockRows;
+        std::size_t i = 0;
+        for (; i + kTogether <= rows; i += kTogether) column.rank(values + i, out + i);
+        double rest[kTogether] = {};
+        std::copy(values + i, values + rows, rest);
+        if (i < rows) column.rank(rest, out + i);
     }
 
-    /// Ranks among all thresholds become ranks among those of the group.
-    [[gnu::always_inline]] inline void fill_planes(const Group& group, std::size_t chunks) {
-        for (std::size_t j = 0; j < columns; ++j) {
-            const std::uint8_t* rank_of = group.rank_of.data() + kernel.offsets_[j];
+    void fill_planes(const std::vector<Column>& columns, const Group& group, std::size_t chunks) {
+        for (std::size_t j = 0; j < columns.size(); ++j) {
+            const std::int8_t* rank_of = group.rank_of.data() + columns[j].offset;
             const std::uint16_t* rank = ranks.data() + j * kBlockRows;
-            for (std::size_t c = 0; c < chunks; ++c, rank += kLanes) {
-                Pair* plane = planes + 2 * (c * columns + j);
-                auto* lane = reinterpret_cast<std::uint8_t*>(plane);
-                for (std::size_t k = 0; k < kLanes; ++k) lane[k] = rank_of[rank[k]];
+            Line* right = &planes[2 * j * kBlockChunks];
+            Line* left = right + kBlockChunks;
+            for (std::size_t c = 0; c < chunks; ++c, rank += kChunkRows) {
+                for (std::size_t i = 0; i < kChunkRows; ++i) right[c].rank[i] = rank_of[rank[i]];
                 // kMissingRank + 1 is 0: a missing value goes left
-                plane[1].low = plane[0].low + 1;
-                plane[1].high = plane[0].high + 1;
+                for (std::size_t i = 0; i < kChunkRows; ++i) {
+                    left[c].rank[i] = static_cast<std::int8_t>(right[c].rank[i] + 1U);
+                }
             }
         }
     }
 
-    /// Adds the paths of the trees of a group to the rows of one chunk.
-    [[gnu::always_inline]] inline void walk(const Group& group, const std::uint32_t* paths,
-                                            std::size_t chunk, std::uint32_t* totals) {
-        const Pair* plane = planes + 2 * columns * chunk;
-        for (const Tree& tree : group.trees) {
-            const Step* const end = kernel.steps_.data() + tree.first_step + tree.steps;
-            for (const Step* step = end - tree.steps; step != end; ++step) {
-                const Vector rank = Vector{} + step->rank;
-                const Pair& value = plane[step->plane];
-                const Pair& left = operands[step->left];
-                const Pair& right = operands[step->right];
-                Pair& out = operands[kFirstSlot + step->slot];
-                const Vector low = value.low <= rank ? left.low : right.low;
-                const Vector high = value.high <= rank ? left.high : right.high;
-                out.low = low;
-                out.high = high;
+    /// Adds the paths of kCount trees, whose codes are in codes[first] and after.
+    template <std::size_t kCount>
+    void add_paths(const std::uint32_t* paths, std::size_t first, std::size_t rows) {
+        for (std::size_t i = 0; i < rows; ++i) {
+            std::uint32_t sum = totals[i];
+#pragma GCC unroll 4
+            for (std::size_t t = first; t < first + kCount; ++t) {
+                sum += paths[t * kLeaves + codes[t][i]];
             }
-            const auto* leaf = reinterpret_cast<const std::uint8_t*>(operands + tree.root);
-            for (std::size_t k = 0; k < kLanes; ++k) totals[k] += paths[leaf[k]];
-            paths += kFirstSlot;
-        }
-    }
-
-    [[gnu::always_inline]] inline void sum(const Columns& rows, std::size_t start,
-                                           std::size_t count, std::uint64_t* sums) {
-        for (std::size_t j = 0; j < columns; ++j) {
-            rank_values(kernel.thresholds_[j], rows.column[j] + start, count,
-                        ranks.data() + j * kBlockRows);
-        }
-        const std::size_t chunks = (count + kLanes - 1) / kLanes;
-        const std::uint32_t* paths = kernel.leaf_paths_.data();
-        for (const Group& group : kernel.groups_) {
-            fill_planes(group, chunks);
-            for (std::size_t c = 0; c < chunks; ++c) {
-                std::uint32_t totals[kLanes] = {};
-                walk(group, paths, c, totals);
-                const std::size_t lanes = std::min(kLanes, count - c * kLanes);
-                for (std::size_t k = 0; k < lanes; ++k) sums[c * kLanes + k] += totals[k];
-            }
-            paths += group.trees.size() * kFirstSlot;
+            totals[i] = sum;
         }
     }
 };
 
-template <std::size_t kBytes>
-[[gnu::always_inline]] inline void ForestKernel::sum_in(const Columns& rows,
-                                                        std::uint64_t* sums) const {
-    Block<kBytes> block{*this};
-    block.prepare();
-    std::fill_n(sums, rows.rows, 0);
+/// Adds the paths of one group of trees to `block.totals`; returns the paths of the next group.
+const std::uint32_t* ForestKernel::sum_group(const Group& group, const ForestLoops& loops,
+                                             const std::uint32_t* paths, std::size_t rows,
+                                             Block& block) const {
+    const std::size_t chunks = (rows + kChunkRows - 1) / kChunkRows;
+    block.fill_planes(columns_, group, chunks);
+    std::fill_n(block.totals, rows, 0);
+    std::size_t pending = 0;
+    for (const Tree& tree : group.trees) {
+        BlockBits* words = block.words.data();
+        loops.compare(compares_.data() + tree.first_compare, tree.compares, block.planes[0].rank,
+                      chunks, words);
+        loops.merge(merges_.data() + tree.first_merge, tree.merges, words);
+        loops.gather(words, tree.bits, height_, chunks, block.codes[pending]);
+        if (++pending < Block::kTreesTogether) continue;
+        block.add_paths<Block::kTreesTogether>(paths, 0, rows);
+        paths += Block::kTreesTogether * kLeaves;
+        pending = 0;
+    }
+    for (std::size_t t = 0; t < pending; ++t) block.add_paths<1>(paths, t, rows);
+    return paths + pending * kLeaves;
+}
+
+void ForestKernel::sum_blocks(const Columns& rows, const ForestLoops& loops,
+                              std::uint64_t* sums) const {
+    Block block(columns_.size());
     for (std::size_t start = 0; start < rows.rows; start += kBlockRows) {
-        block.sum(rows, start, std::min(kBlockRows, rows.rows - start), sums + start);
+        const std::size_t count = std::min(kBlockRows, rows.rows - start);
+        for (std::size_t j = 0; j < columns_.size(); ++j) {
+            block.rank(columns_[j], rows.column[j] + start, count, j);
+        }
+        std::fill_n(sums + start, count, 0);
+        const std::uint32_t* paths = paths_.data();
+        for (const Group& group : groups_) {
+            paths = sum_group(group, loops, paths, count, block);
+            for (std::size_t i = 0; i < count; ++i) sums[start + i] += block.totals[i];
+        }
     }
 }
 
-void ForestKernel::sum_portable(const Columns& rows, std::uint64_t* sums) const {
-    sum_in<16>(rows, sums);  // SSE2 on x86-64, NEON on ARM
+void ForestKernel::sum_each(const Columns& rows, std::uint64_t* sums) const {
+    std::vector<std::uint32_t> planes(2 * columns_.size());
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        for (std::size_t j = 0; j < columns_.size(); j += kTogether) {
+            rank_row(rows, i, j, planes.data());
+        }
+        sums[i] = 0;
+        for (std::size_t t = 0; t < heap_.size(); t += kTogether * kLeaves) {
+            sums[i] += walk_trees(heap_.data() + t, paths_.data() + t, planes.data());
+        }
+    }
 }
 
-#if defined(__x86_64__)
-
-[[gnu::target("avx2")]] void ForestKernel::sum_avx2(const Columns& rows,
-                                                    std::uint64_t* sums) const {
-    sum_in<32>(rows, sums);
+/// The paths of one row in kTogether trees.
+std::uint64_t ForestKernel::walk_trees(const std::uint32_t* heap, const std::uint32_t* paths,
+                                       const std::uint32_t* planes) const {
+    std::uint32_t at[kTogether];
+    for (std::size_t k = 0; k < kTogether; ++k) {
+        at[k] = 1;
+        // the upper half of the next trees
+        __builtin_prefetch(heap + (kTogether + k) * kLeaves);
+        __builtin_prefetch(heap + (kTogether + k) * kLeaves + 16);
+    }
+    for (std::uint32_t level = 0; level < height_; ++level) {
+#pragma GCC unroll 8
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            const std::uint32_t node = heap[k * kLeaves + at[k]];
+            // a rank above the node's is so with the plane in the low bits as well
+            const bool right = planes[node & 0xffff] > node;
+            at[k] = 2 * at[k] + static_cast<std::uint32_t>(right);
+        }
+    }
+    const std::uint32_t first = 1U << height_;
+    std::uint64_t sum = 0;
+    for (std::size_t k = 0; k < kTogether; ++k) sum += paths[k * kLeaves + at[k] - first];
+    return sum;
 }
-
-[[gnu::target("avx512f,avx512bw,avx512vl")]] void ForestKernel::sum_avx512(
-    const Columns& rows, std::uint64_t* sums) const {
-    sum_in<64>(rows, sums);
-}
-
-std::span<const ForestKernel::Sum> ForestKernel::variants() {
-    static constexpr Sum kSums[] = {&ForestKernel::sum_portable, &ForestKernel::sum_avx2,
-                                    &ForestKernel::sum_avx512};
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return kSums;
-    return std::span(kSums).first(__builtin_cpu_supports("avx2") ? 2 : 1);
-}
-
-#else
-
-std::span<const ForestKernel::Sum> ForestKernel::variants() {
-    static constexpr Sum kSums[] = {&ForestKernel::sum_portable};
-    return kSums;
-}
-
-#endif
 
 }  // namespace ad

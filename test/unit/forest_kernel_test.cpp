@@ -1,5 +1,5 @@
 // The kernel gives the sums of the plain walk, on every instruction set that this CPU has.
-#include "core/forest.hpp"
+#include "core/forest_kernel.hpp"
 
 #include <gtest/gtest.h>
 
@@ -26,15 +26,15 @@ std::vector<std::vector<double>> make_columns(std::size_t columns, std::size_t r
     return values;
 }
 
-std::uint32_t grow(ForestTree& tree, std::size_t columns, std::uint32_t depth, Random& random) {
-    if (depth == 0 || random.below(8) == 0)
-        return tree.add_leaf(1 + random.below(30), 8 - std::min(depth, 8U));
+std::uint32_t grow(ForestTree& tree, std::size_t columns, std::uint32_t depth,
+                   std::uint32_t max_depth, Random& random) {
+    if (depth == max_depth || random.below(8) == 0)
+        return tree.add_leaf(1 + random.below(30), depth);
     const auto feature =
         static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(columns)));
     const auto i = tree.add_split(2, feature, random.below(50) / 50.0, random.below(2) == 0);
-    tree.depth = std::max(tree.depth, 12U);
-    grow(tree, columns, depth - 1, random);
-    const auto right = grow(tree, columns, depth - 1, random);
+    grow(tree, columns, depth + 1, max_depth, random);
+    const auto right = grow(tree, columns, depth + 1, max_depth, random);
     tree.nodes[i].right = right;
     return i;
 }
@@ -42,32 +42,46 @@ std::uint32_t grow(ForestTree& tree, std::size_t columns, std::uint32_t depth, R
 std::vector<ForestTree> make_trees(std::size_t count, std::size_t columns, std::uint32_t depth,
                                    Random& random) {
     std::vector<ForestTree> trees(count);
-    for (auto& tree : trees) grow(tree, columns, depth, random);
+    for (auto& tree : trees) grow(tree, columns, 0, depth, random);
     return trees;
+}
+
+/// All splits of one column, every leaf at the same depth.
+std::uint32_t grow_full(ForestTree& tree, double low, double high, std::uint32_t depth,
+                        std::uint32_t max_depth) {
+    if (depth == max_depth) return tree.add_leaf(1, depth);
+    const double middle = (low + high) / 2;
+    const auto i = tree.add_split(2, 0, middle, false);
+    grow_full(tree, low, middle, depth + 1, max_depth);
+    const auto right = grow_full(tree, middle, high, depth + 1, max_depth);
+    tree.nodes[i].right = right;
+    return i;
 }
 
 void expect_equal_sums(const std::vector<ForestTree>& trees, const ForestKernel& kernel,
                        const std::vector<std::vector<double>>& values) {
-    for (const std::size_t rows :
-         {std::size_t{1}, std::size_t{31}, std::size_t{256}, std::size_t{777}}) {
+    for (const std::size_t rows : {1, 31, 64, 512, 777}) {
         std::vector<const double*> pointers;
         for (const auto& column : values) pointers.push_back(column.data());
         const Columns block{pointers.data(), pointers.size(), rows};
         std::vector<std::uint64_t> expected(rows);
         walk_forest(trees, block, expected.data());
-        for (const auto variant : ForestKernel::variants()) {
+        for (const ForestLoops& loops : forest_loops()) {
             std::vector<std::uint64_t> sums(rows, 99);
-            (kernel.*variant)(block, sums.data());
-            ASSERT_EQ(sums, expected) << rows << " rows";
+            kernel.sum_blocks(block, loops, sums.data());
+            ASSERT_EQ(sums, expected) << rows << " rows, " << loops.name;
         }
+        std::vector<std::uint64_t> sums(rows, 99);
+        kernel.sum_each(block, sums.data());
+        ASSERT_EQ(sums, expected) << rows << " rows, one by one";
     }
 }
 
 TEST(ForestKernel, EqualsTheWalk) {
     Random random(1);
-    for (const std::size_t columns : {std::size_t{1}, std::size_t{3}, std::size_t{40}}) {
-        for (const std::uint32_t depth : {0U, 1U, 5U, 8U}) {
-            const auto trees = make_trees(50, columns, depth, random);
+    for (const std::size_t columns : {1, 3, 9, 40}) {
+        for (const std::uint32_t depth : {0, 1, 5, 8}) {
+            const auto trees = make_trees(53, columns, depth, random);
             const ForestKernel kernel(trees, columns);
             ASSERT_TRUE(kernel.usable()) << columns << " columns, depth " << depth;
             expect_equal_sums(trees, kernel, make_columns(columns, 777, random));
@@ -91,14 +105,21 @@ TEST(ForestKernel, SplitsIntoGroups) {
     expect_equal_sums(trees, kernel, make_columns(1, 777, random));
 }
 
-TEST(ForestKernel, DeclinesTreesOfMoreThan256Leaves) {
+/// The most nodes that a tree can have, and one too many thresholds for 8-bit ranks with a missing
+/// value.
+TEST(ForestKernel, TakesFullTrees) {
     Random random(3);
+    std::vector<ForestTree> trees(5);
+    for (auto& tree : trees) grow_full(tree, 0.0, 1.0, 0, 7);
+    expect_equal_sums(trees, ForestKernel(trees, 1), make_columns(1, 777, random));
+    grow_full(trees.emplace_back(), 0.0, 1.0, 0, 8);
+    EXPECT_FALSE(ForestKernel(trees, 1).usable());
+}
+
+TEST(ForestKernel, DeclinesHigherTrees) {
     std::vector<ForestTree> trees(1);
-    for (std::uint32_t depth = 9; trees[0].path.size() <= 2 * 256; ++depth) {
-        trees[0] = ForestTree();
-        grow(trees[0], 4, depth, random);
-    }
-    EXPECT_FALSE(ForestKernel(trees, 4).usable());
+    grow_full(trees[0], 0.0, 1.0, 0, 9);
+    EXPECT_FALSE(ForestKernel(trees, 1).usable());
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "../forest.hpp"
+#include "../forest_kernel.hpp"
 #include "../portable_math.hpp"
 #include "../registry.hpp"
 
@@ -148,8 +148,7 @@ class IsolationForest final : public Detector {
 
     void score(const Columns& rows, double* scores) const override {
         std::uint64_t sums[kMaxBlock];
-        constexpr std::size_t kWorthwhile = 16;  // below it, most of a vector would be idle
-        if (kernel_.usable() && rows.rows >= kWorthwhile) {
+        if (kernel_.usable()) {
             kernel_.sum_paths(rows, sums);
         } else {
             walk_forest(trees_, rows, sums);

@@ -1,0 +1,87 @@
+// The fast way through a forest of small trees. Values become ranks among the thresholds of their
+// column; then a block of rows goes through each tree at once: every node is compared, one bit a
+// row, and the bits are merged into the code of the leaf that the row reaches. A single row walks
+// down trees whose nodes take four bytes each. Both add up the same integers as walk_forest.
+#pragma once
+
+#include "forest.hpp"
+#include "forest_loops.hpp"
+
+namespace ad {
+
+class ForestKernel {
+  public:
+    /// Empty, for `usable() == false`, when the trees do not fit: they may have kMaxHeight levels,
+    /// and 65000 different thresholds a column.
+    ForestKernel() = default;
+    ForestKernel(const std::vector<ForestTree>& trees, std::size_t columns);
+
+    bool usable() const { return !groups_.empty(); }
+    /// As walk_forest.
+    void sum_paths(const Columns& rows, std::uint64_t* sums) const {
+        // below half a chunk, most of a vector would be idle
+        if (2 * rows.rows < kChunkRows) {
+            sum_each(rows, sums);
+        } else {
+            sum_blocks(rows, forest_loops().back(), sums);
+        }
+    }
+
+    void sum_blocks(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
+    void sum_each(const Columns& rows, std::uint64_t* sums) const;
+
+    std::size_t memory_bytes() const;
+
+  private:
+    friend class KernelBuilder;
+
+    static constexpr std::uint32_t kMaxHeight = 8;  ///< the code of a leaf is a byte
+    static constexpr std::size_t kLeaves = std::size_t{1} << kMaxHeight;
+    static constexpr int kMaxRank = 253;
+    static constexpr std::uint8_t kMissingRank = 255;
+    static constexpr std::size_t kTogether =
+        8;  ///< walks down as many trees hide each other's latency
+
+    /// A leaf's code is the decisions on the way to it, the first as the highest of height_ bits,
+    /// 1 for right. Below a leaf that is higher up, any bits do.
+    struct Tree {
+        std::uint32_t first_compare;
+        std::uint32_t compares;
+        std::uint32_t first_merge;
+        std::uint32_t merges;
+        std::uint8_t bits[kMaxHeight];  ///< places of the words of the code
+    };
+    /// Trees whose thresholds in any one column are at most kMaxRank + 1.
+    struct Group {
+        std::vector<Tree> trees;
+        std::vector<std::int8_t> rank_of;  ///< by offset of the column + rank in the forest
+    };
+    /// The thresholds of a column, sorted, then at least one infinity, up to 2^n - 1.
+    struct Column {
+        std::vector<double> thresholds;
+        std::uint16_t count;
+        std::uint32_t offset;  ///< in rank_of
+
+        void rank(const double* values, std::uint16_t* ranks) const;
+    };
+
+    struct Block;
+    const std::uint32_t* sum_group(const Group& group, const ForestLoops& loops,
+                                   const std::uint32_t* paths, std::size_t rows,
+                                   Block& block) const;
+    void rank_row(const Columns& rows, std::size_t row, std::size_t first,
+                  std::uint32_t* planes) const;
+    std::uint64_t walk_trees(const std::uint32_t* heap, const std::uint32_t* paths,
+                             const std::uint32_t* planes) const;
+
+    std::uint32_t height_ = 0;  ///< of the highest tree
+    std::vector<Column> columns_;
+    std::vector<Group> groups_;
+    std::vector<ForestCompare> compares_;
+    std::vector<ForestMerge> merges_;
+    // Of each tree kLeaves elements; trees without paths fill the last kTogether.
+    std::vector<std::uint32_t> paths_;  ///< by the code of the leaf
+    std::vector<std::uint32_t> heap_;   ///< rank << 16 | plane; the children of i are 2 i, 2 i + 1
+};
+
+}  // namespace ad
