@@ -30,35 +30,32 @@ class KernelBuilder {
             for (; next < end; ++next) group.trees.push_back(emit_tree(next, group.rank_of));
             kernel_.groups_.push_back(std::move(group));
         }
-        constexpr std::size_t kPad = ForestKernel::kTogether * ForestKernel::kLeaves;
-        while (kernel_.heap_.size() % kPad != 0) add_to_heap(nullptr, 0);
+        // a walk down kTogether trees starts at any of them
+        kernel_.heap_.resize(kernel_.heap_.size() + ForestKernel::kTogether * ForestKernel::kLeaves,
+                             kAlwaysLeft);
         return true;
     }
 
   private:
-    static constexpr std::uint32_t kAlwaysLeft = 0xffff0000;  ///< no rank is above it
+    static constexpr std::uint16_t kAlwaysLeft = 0xff00;  ///< no rank is above it
 
     bool collect_thresholds(std::size_t columns) {
-        kernel_.columns_.resize(columns);
+        std::vector<std::vector<double>> thresholds(columns);
         for (const ForestTree& tree : trees_) {
             for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
                 if (tree.is_leaf(i)) continue;
-                const ForestNode& node = tree.nodes[i];
-                kernel_.columns_[node.feature].thresholds.push_back(node.threshold);
+                thresholds[tree.nodes[i].feature].push_back(tree.nodes[i].threshold);
             }
         }
         std::uint32_t offset = 0;
-        for (ForestKernel::Column& column : kernel_.columns_) {
-            auto& values = column.thresholds;
+        for (auto& values : thresholds) {
             std::sort(values.begin(), values.end());
             values.erase(std::unique(values.begin(), values.end()), values.end());
             constexpr std::size_t kMaxThresholds = 65000;  // ranks have 16 bits
             if (values.size() > kMaxThresholds) return false;
-            column.count = static_cast<std::uint16_t>(values.size());
-            values.resize(std::bit_ceil(values.size() + 2) - 1,
-                          std::numeric_limits<double>::infinity());
-            column.offset = offset;
-            offset += column.count + 2U;
+            kernel_.columns_.push_back({RankTable(values), offset});
+            // ranks from 0 to the number of thresholds, and one for a missing value
+            offset += static_cast<std::uint32_t>(values.size()) + 2;
         }
         used_.assign(offset, 0);
         for (const ForestTree& tree : trees_) ranks_.push_back(ranks_of(tree));
@@ -69,9 +66,9 @@ class KernelBuilder {
         std::vector<std::uint16_t> found(tree.nodes.size(), 0);
         for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
             if (tree.is_leaf(i)) continue;
-            const auto& values = kernel_.columns_[tree.nodes[i].feature].thresholds;
-            const auto at = std::lower_bound(values.begin(), values.end(), tree.nodes[i].threshold);
-            found[i] = static_cast<std::uint16_t>(at - values.begin());
+            const ForestNode& node = tree.nodes[i];
+            const RankTable& table = kernel_.columns_[node.feature].table;
+            found[i] = static_cast<std::uint16_t>(table.rank(node.threshold));
         }
         return found;
     }
@@ -107,7 +104,8 @@ class KernelBuilder {
     std::vector<std::int8_t> make_rank_table() const {
         std::vector<std::int8_t> table(used_.size());
         for (const ForestKernel::Column& column : kernel_.columns_) {
-            const std::uint32_t missing = column.offset + column.count + 1U;
+            const auto missing =
+                column.offset + static_cast<std::uint32_t>(column.table.count()) + 1;
             int rank = 0;
             for (std::uint32_t place = column.offset; place < missing; ++place) {
                 table[place] = biased(rank);
@@ -137,7 +135,8 @@ class KernelBuilder {
             static_cast<std::uint32_t>(kernel_.merges_.size()) - first_merge,
             {}};
         std::copy_n(code.bits, code.height, tree.bits);
-        add_to_heap(&trees_[t], t);
+        add_paths(t);
+        if (kernel_.columns_.size() <= ForestKernel::kMaxWalkColumns) add_to_heap(t, rank_of);
         return tree;
     }
 
@@ -166,30 +165,38 @@ class KernelBuilder {
         return static_cast<std::uint16_t>(2 * node.feature + node.missing_left);
     }
 
-    void add_to_heap(const ForestTree* tree, std::size_t t) {
-        const std::size_t first = kernel_.heap_.size();
-        kernel_.heap_.resize(first + ForestKernel::kLeaves, kAlwaysLeft);
+    void add_paths(std::size_t t) {
+        const std::size_t first = kernel_.paths_.size();
         kernel_.paths_.resize(first + ForestKernel::kLeaves, 0);
-        if (tree != nullptr) {
-            place_subtree(*tree, ranks_[t], 0, 0, 1, kernel_.heap_.data() + first,
-                          kernel_.paths_.data() + first);
-        }
+        place_paths(trees_[t], 0, 0, 0, &kernel_.paths_[first]);
     }
 
-    /// `code` is that of the way to node i, with a 1 in front.
-    void place_subtree(const ForestTree& tree, const std::vector<std::uint16_t>& ranks,
-                       std::uint32_t i, std::uint32_t depth, std::uint32_t code,
-                       std::uint32_t* heap, std::uint32_t* paths) {
+    void place_paths(const ForestTree& tree, std::uint32_t i, std::uint32_t depth,
+                     std::uint32_t code, std::uint32_t* paths) {
         if (tree.is_leaf(i)) {
             const std::uint32_t below = kernel_.height_ - depth;
-            const std::size_t first = (code - (std::size_t{1} << depth)) << below;
-            std::fill_n(paths + first, std::size_t{1} << below, tree.path[i]);
+            std::fill_n(paths + (std::size_t{code} << below), std::size_t{1} << below,
+                        tree.path[i]);
             return;
         }
-        const ForestNode& node = tree.nodes[i];
-        heap[code] = (std::uint32_t{ranks[i]} + node.missing_left) << 16 | plane_of(node);
-        place_subtree(tree, ranks, i + 1, depth + 1, 2 * code, heap, paths);
-        place_subtree(tree, ranks, node.right, depth + 1, 2 * code + 1, heap, paths);
+        place_paths(tree, i + 1, depth + 1, 2 * code, paths);
+        place_paths(tree, tree.nodes[i].right, depth + 1, 2 * code + 1, paths);
+    }
+
+    void add_to_heap(std::size_t t, const std::vector<std::int8_t>& rank_of) {
+        const std::size_t first = kernel_.heap_.size();
+        kernel_.heap_.resize(first + ForestKernel::kLeaves, kAlwaysLeft);
+        place_nodes(t, 0, 1, rank_of, &kernel_.heap_[first]);
+    }
+
+    void place_nodes(std::size_t t, std::uint32_t i, std::size_t at,
+                     const std::vector<std::int8_t>& rank_of, std::uint16_t* heap) {
+        if (trees_[t].is_leaf(i)) return;
+        const ForestNode& node = trees_[t].nodes[i];
+        const int rank = rank_of[place_of(t, i)] + 128 + node.missing_left;
+        heap[at] = static_cast<std::uint16_t>(rank << 8 | plane_of(node));
+        place_nodes(t, i + 1, 2 * at, rank_of, heap);
+        place_nodes(t, node.right, 2 * at + 1, rank_of, heap);
     }
 
     ForestKernel& kernel_;
@@ -207,59 +214,10 @@ std::size_t ForestKernel::memory_bytes() const {
     std::size_t bytes = compares_.size() * sizeof(ForestCompare) +
                         merges_.size() * sizeof(ForestMerge) +
                         (paths_.size() + heap_.size()) * sizeof(std::uint32_t);
-    for (const Column& column : columns_) bytes += column.thresholds.size() * sizeof(double);
+    for (const Column& column : columns_) bytes += column.table.memory_bytes();
     for (const Group& group : groups_)
         bytes += group.rank_of.size() + group.trees.size() * sizeof(Tree);
     return bytes;
-}
-
-/// How many of the thresholds are below each of eight values. Branches that nobody can predict
-/// would cost most of the time; eight searches side by side hide each other's latency.
-void ForestKernel::Column::rank(const double* values, std::uint16_t* ranks) const {
-    std::uint32_t below[kTogether] = {};
-    for (std::size_t half = (thresholds.size() + 1) / 2; half > 0; half /= 2) {
-        const double* pivots = thresholds.data() + half - 1;
-#pragma GCC unroll 8
-        for (std::size_t k = 0; k < kTogether; ++k) {
-            const auto above = static_cast<std::uint32_t>(pivots[below[k]] < values[k]);
-            below[k] += static_cast<std::uint32_t>(half) & (0U - above);
-        }
-    }
-#pragma GCC unroll 8
-    for (std::size_t k = 0; k < kTogether; ++k) {
-        const bool missing = std::isnan(values[k]);
-        ranks[k] = static_cast<std::uint16_t>(missing ? count + 1U : below[k]);
-    }
-}
-
-/// As Column::rank, for one row in eight columns from `first` on; the last is repeated.
-void ForestKernel::rank_row(const Columns& rows, std::size_t row, std::size_t first,
-                            std::uint32_t* planes) const {
-    const double* thresholds[kTogether];
-    double value[kTogether];
-    std::uint32_t last[kTogether];
-    std::uint32_t below[kTogether] = {};
-    std::uint32_t longest = 0;
-    for (std::size_t k = 0; k < kTogether; ++k) {
-        const std::size_t j = std::min(first + k, columns_.size() - 1);
-        thresholds[k] = columns_[j].thresholds.data();
-        value[k] = rows.at(row, j);
-        last[k] = static_cast<std::uint32_t>(columns_[j].thresholds.size() - 1);
-        longest = std::max(longest, last[k] + 1);
-    }
-    for (std::uint32_t half = (longest + 1) / 2; half > 0; half /= 2) {
-#pragma GCC unroll 8
-        for (std::size_t k = 0; k < kTogether; ++k) {
-            const double pivot = thresholds[k][std::min(below[k] + half - 1, last[k])];
-            below[k] += half & (0U - static_cast<std::uint32_t>(pivot < value[k]));
-        }
-    }
-    for (std::size_t k = 0; k < std::min(kTogether, columns_.size() - first); ++k) {
-        const bool missing = std::isnan(value[k]);
-        const std::uint32_t rank = missing ? columns_[first + k].count + 1U : below[k];
-        planes[2 * (first + k)] = rank << 16;
-        planes[2 * (first + k) + 1] = missing ? 0 : (rank + 1) << 16;
-    }
 }
 
 /// Working memory for blocks of rows.
@@ -279,13 +237,17 @@ struct ForestKernel::Block {
     std::uint8_t codes[kTreesTogether][kBlockRows];
     std::uint32_t totals[kBlockRows];
 
-    void rank(const Column& column, const double* values, std::size_t rows, std::size_t j) {
+    void rank(const RankTable& table, const double* values, std::size_t rows, std::size_t j) {
+        constexpr std::size_t kStep = RankTable::kTogether;
         std::uint16_t* out = ranks.data() + j * kBlockRows;
-        std::size_t i = 0;
-        for (; i + kTogether <= rows; i += kTogether) column.rank(values + i, out + i);
-        double rest[kTogether] = {};
-        std::copy(values + i, values + rows, rest);
-        if (i < rows) column.rank(rest, out + i);
+        double rest[kStep] = {};
+        for (std::size_t i = 0; i < rows; i += kStep) {
+            const bool whole = i + kStep <= rows;
+            if (!whole) std::copy(values + i, values + rows, rest);
+            table.rank_all(whole ? values + i : rest, out + i);
+        }
+        const auto missing = static_cast<std::uint16_t>(table.count() + 1);
+        for (std::size_t i = 0; i < rows; ++i) out[i] = std::isnan(values[i]) ? missing : out[i];
     }
 
     void fill_planes(const std::vector<Column>& columns, const Group& group, std::size_t chunks) {
@@ -347,7 +309,7 @@ void ForestKernel::sum_blocks(const Columns& rows, const ForestLoops& loops,
     for (std::size_t start = 0; start < rows.rows; start += kBlockRows) {
         const std::size_t count = std::min(kBlockRows, rows.rows - start);
         for (std::size_t j = 0; j < columns_.size(); ++j) {
-            block.rank(columns_[j], rows.column[j] + start, count, j);
+            block.rank(columns_[j].table, rows.column[j] + start, count, j);
         }
         std::fill_n(sums + start, count, 0);
         const std::uint32_t* paths = paths_.data();
@@ -359,40 +321,51 @@ void ForestKernel::sum_blocks(const Columns& rows, const ForestLoops& loops,
 }
 
 void ForestKernel::sum_each(const Columns& rows, std::uint64_t* sums) const {
-    std::vector<std::uint32_t> planes(2 * columns_.size());
+    std::uint16_t planes[2 * kMaxWalkColumns];
+    std::vector<std::uint16_t> ranks(columns_.size());
     for (std::size_t i = 0; i < rows.rows; ++i) {
-        for (std::size_t j = 0; j < columns_.size(); j += kTogether) {
-            rank_row(rows, i, j, planes.data());
+        for (std::size_t j = 0; j < columns_.size(); ++j) {
+            const RankTable& table = columns_[j].table;
+            const double value = rows.at(i, j);
+            ranks[j] = static_cast<std::uint16_t>(std::isnan(value) ? table.count() + 1
+                                                                    : table.rank(value));
         }
         sums[i] = 0;
-        for (std::size_t t = 0; t < heap_.size(); t += kTogether * kLeaves) {
-            sums[i] += walk_trees(heap_.data() + t, paths_.data() + t, planes.data());
+        const std::uint32_t* paths = paths_.data();
+        const std::uint16_t* heap = heap_.data();
+        for (const Group& group : groups_) {
+            for (std::size_t j = 0; j < columns_.size(); ++j) {
+                const auto rank =
+                    static_cast<std::uint8_t>(group.rank_of[columns_[j].offset + ranks[j]] + 128);
+                planes[2 * j] = static_cast<std::uint16_t>(rank << 8);
+                planes[2 * j + 1] = static_cast<std::uint16_t>((rank + 1) << 8);
+            }
+            for (std::size_t t = 0; t < group.trees.size(); t += kTogether) {
+                const std::size_t count = std::min(kTogether, group.trees.size() - t);
+                sums[i] += walk_trees(heap, paths, planes, count);
+                heap += count * kLeaves;
+                paths += count * kLeaves;
+            }
         }
     }
 }
 
-/// The paths of one row in kTogether trees.
-std::uint64_t ForestKernel::walk_trees(const std::uint32_t* heap, const std::uint32_t* paths,
-                                       const std::uint32_t* planes) const {
-    std::uint32_t at[kTogether];
-    for (std::size_t k = 0; k < kTogether; ++k) {
-        at[k] = 1;
-        // the upper half of the next trees
-        __builtin_prefetch(heap + (kTogether + k) * kLeaves);
-        __builtin_prefetch(heap + (kTogether + k) * kLeaves + 16);
-    }
+/// The paths of one row in `count` trees, kTogether at most.
+std::uint64_t ForestKernel::walk_trees(const std::uint16_t* heap, const std::uint32_t* paths,
+                                       const std::uint16_t* planes, std::size_t count) const {
+    std::uint64_t at[kTogether];
+    for (std::size_t k = 0; k < kTogether; ++k) at[k] = 1;
     for (std::uint32_t level = 0; level < height_; ++level) {
 #pragma GCC unroll 8
         for (std::size_t k = 0; k < kTogether; ++k) {
-            const std::uint32_t node = heap[k * kLeaves + at[k]];
+            const std::uint16_t node = heap[k * kLeaves + at[k]];
             // a rank above the node's is so with the plane in the low bits as well
-            const bool right = planes[node & 0xffff] > node;
-            at[k] = 2 * at[k] + static_cast<std::uint32_t>(right);
+            at[k] = descend(at[k], node, planes[node & 0xff]);
         }
     }
     const std::uint32_t first = 1U << height_;
     std::uint64_t sum = 0;
-    for (std::size_t k = 0; k < kTogether; ++k) sum += paths[k * kLeaves + at[k] - first];
+    for (std::size_t k = 0; k < count; ++k) sum += paths[k * kLeaves + at[k] - first];
     return sum;
 }
 

@@ -6,21 +6,24 @@
 
 #include "forest.hpp"
 #include "forest_loops.hpp"
+#include "rank_table.hpp"
 
 namespace ad {
 
 class ForestKernel {
   public:
-    /// Empty, for `usable() == false`, when the trees do not fit: they may have kMaxHeight levels,
+    /// Empty, and never usable, when the trees do not fit: they may have kMaxHeight levels,
     /// and 65000 different thresholds a column.
     ForestKernel() = default;
     ForestKernel(const std::vector<ForestTree>& trees, std::size_t columns);
 
-    bool usable() const { return !groups_.empty(); }
+    /// Whether it can sum the paths of so many rows.
+    bool usable(std::size_t rows) const {
+        return !groups_.empty() && (!few(rows) || columns_.size() <= kMaxWalkColumns);
+    }
     /// As walk_forest.
     void sum_paths(const Columns& rows, std::uint64_t* sums) const {
-        // below half a chunk, most of a vector would be idle
-        if (2 * rows.rows < kChunkRows) {
+        if (few(rows.rows)) {
             sum_each(rows, sums);
         } else {
             sum_blocks(rows, forest_loops().back(), sums);
@@ -33,12 +36,16 @@ class ForestKernel {
     std::size_t memory_bytes() const;
 
   private:
+    /// Most of a block's work would be for rows that are not there.
+    static bool few(std::size_t rows) { return 2 * rows < kChunkRows; }
+
     friend class KernelBuilder;
 
     static constexpr std::uint32_t kMaxHeight = 8;  ///< the code of a leaf is a byte
     static constexpr std::size_t kLeaves = std::size_t{1} << kMaxHeight;
     static constexpr int kMaxRank = 253;
     static constexpr std::uint8_t kMissingRank = 255;
+    static constexpr std::size_t kMaxWalkColumns = 128;  ///< planes have 8 bits there
     static constexpr std::size_t kTogether =
         8;  ///< walks down as many trees hide each other's latency
 
@@ -56,32 +63,26 @@ class ForestKernel {
         std::vector<Tree> trees;
         std::vector<std::int8_t> rank_of;  ///< by offset of the column + rank in the forest
     };
-    /// The thresholds of a column, sorted, then at least one infinity, up to 2^n - 1.
     struct Column {
-        std::vector<double> thresholds;
-        std::uint16_t count;
+        RankTable table;       ///< of its thresholds
         std::uint32_t offset;  ///< in rank_of
-
-        void rank(const double* values, std::uint16_t* ranks) const;
     };
 
     struct Block;
     const std::uint32_t* sum_group(const Group& group, const ForestLoops& loops,
                                    const std::uint32_t* paths, std::size_t rows,
                                    Block& block) const;
-    void rank_row(const Columns& rows, std::size_t row, std::size_t first,
-                  std::uint32_t* planes) const;
-    std::uint64_t walk_trees(const std::uint32_t* heap, const std::uint32_t* paths,
-                             const std::uint32_t* planes) const;
+    std::uint64_t walk_trees(const std::uint16_t* heap, const std::uint32_t* paths,
+                             const std::uint16_t* planes, std::size_t count) const;
 
     std::uint32_t height_ = 0;  ///< of the highest tree
     std::vector<Column> columns_;
     std::vector<Group> groups_;
     std::vector<ForestCompare> compares_;
     std::vector<ForestMerge> merges_;
-    // Of each tree kLeaves elements; trees without paths fill the last kTogether.
+    // Of each tree kLeaves elements.
     std::vector<std::uint32_t> paths_;  ///< by the code of the leaf
-    std::vector<std::uint32_t> heap_;   ///< rank << 16 | plane; the children of i are 2 i, 2 i + 1
+    std::vector<std::uint16_t> heap_;   ///< rank << 8 | plane; the children of i are 2 i, 2 i + 1
 };
 
 }  // namespace ad

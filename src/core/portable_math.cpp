@@ -1,6 +1,7 @@
 #include "portable_math.hpp"
 
 #include <array>
+#include <bit>
 
 namespace ad {
 
@@ -23,11 +24,15 @@ double portable_exp2(double x) {
                                                        1.0 / 87178291200.0};
     if (x > 1100.0) return std::numeric_limits<double>::infinity();
     if (x < -1100.0) return 0.0;
-    const double whole = std::nearbyint(x);
+    constexpr double kShift = 0x1.8p52;  // pushes the fraction out, rounding to nearest
+    const double whole = (x + kShift) - kShift;
     const double y = (x - whole) * kLn2;
     double sum = 0.0;
     for (std::size_t n = kInverseFactorial.size(); n-- > 0;) sum = sum * y + kInverseFactorial[n];
-    return std::ldexp(sum, static_cast<int>(whole));
+    // exact unless the result is subnormal or too large, as ldexp is
+    if (std::fabs(whole) > 1020.0) return std::ldexp(sum, static_cast<int>(whole));
+    const auto exponent = static_cast<std::uint64_t>(1023 + static_cast<int>(whole));
+    return sum * std::bit_cast<double>(exponent << 52);
 }
 
 double portable_log2(double x) {

@@ -71,6 +71,7 @@ void expect_equal_sums(const std::vector<ForestTree>& trees, const ForestKernel&
             kernel.sum_blocks(block, loops, sums.data());
             ASSERT_EQ(sums, expected) << rows << " rows, " << loops.name;
         }
+        if (!kernel.usable(1)) continue;  // too many columns for single rows
         std::vector<std::uint64_t> sums(rows, 99);
         kernel.sum_each(block, sums.data());
         ASSERT_EQ(sums, expected) << rows << " rows, one by one";
@@ -79,11 +80,12 @@ void expect_equal_sums(const std::vector<ForestTree>& trees, const ForestKernel&
 
 TEST(ForestKernel, EqualsTheWalk) {
     Random random(1);
-    for (const std::size_t columns : {1, 3, 9, 40}) {
+    for (const std::size_t columns : {1, 3, 9, 40, 128, 129}) {
         for (const std::uint32_t depth : {0, 1, 5, 8}) {
             const auto trees = make_trees(53, columns, depth, random);
             const ForestKernel kernel(trees, columns);
-            ASSERT_TRUE(kernel.usable()) << columns << " columns, depth " << depth;
+            ASSERT_TRUE(kernel.usable(32)) << columns << " columns, depth " << depth;
+            ASSERT_EQ(kernel.usable(31), columns <= 128);
             expect_equal_sums(trees, kernel, make_columns(columns, 777, random));
         }
     }
@@ -101,7 +103,7 @@ TEST(ForestKernel, SplitsIntoGroups) {
         tree.nodes[root].right = tree.add_leaf(1, 1);
     }
     const ForestKernel kernel(trees, 1);
-    ASSERT_TRUE(kernel.usable());
+    ASSERT_TRUE(kernel.usable(1));
     expect_equal_sums(trees, kernel, make_columns(1, 777, random));
 }
 
@@ -113,13 +115,13 @@ TEST(ForestKernel, TakesFullTrees) {
     for (auto& tree : trees) grow_full(tree, 0.0, 1.0, 0, 7);
     expect_equal_sums(trees, ForestKernel(trees, 1), make_columns(1, 777, random));
     grow_full(trees.emplace_back(), 0.0, 1.0, 0, 8);
-    EXPECT_FALSE(ForestKernel(trees, 1).usable());
+    EXPECT_FALSE(ForestKernel(trees, 1).usable(1000));
 }
 
 TEST(ForestKernel, DeclinesHigherTrees) {
     std::vector<ForestTree> trees(1);
     grow_full(trees[0], 0.0, 1.0, 0, 9);
-    EXPECT_FALSE(ForestKernel(trees, 1).usable());
+    EXPECT_FALSE(ForestKernel(trees, 1).usable(1000));
 }
 
 }  // namespace

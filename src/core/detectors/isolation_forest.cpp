@@ -143,12 +143,12 @@ class IsolationForest final : public Detector {
             TreeBuilder builder(sample, features, max_depth, of_tree);
             trees_.push_back(builder.build(rows.data(), rows.data() + rows.size()));
         }
-        kernel_ = ForestKernel(trees_, sample.count);
+        prepare(sample.count);
     }
 
     void score(const Columns& rows, double* scores) const override {
         std::uint64_t sums[kMaxBlock];
-        if (kernel_.usable()) {
+        if (kernel_.usable(rows.rows)) {
             kernel_.sum_paths(rows, sums);
         } else {
             walk_forest(trees_, rows, sums);
@@ -162,8 +162,7 @@ class IsolationForest final : public Detector {
     void explain(const Columns& rows, std::size_t row, double* contributions) const override {
         std::fill_n(contributions, rows.count, 0.0);
         if (sample_size_ <= 1) return;
-        const double share =
-            1.0 / (static_cast<double>(trees_.size()) * average_path(sample_size_));
+        const double share = 1.0 / (static_cast<double>(trees_.size()) * average_path_);
         for (const ForestTree& tree : trees_) {
             for (std::uint32_t i = 0; !tree.is_leaf(i);) {
                 const std::size_t feature = tree.nodes[i].feature;
@@ -203,7 +202,7 @@ class IsolationForest final : public Detector {
             load_subtree(in, tree, columns, 0);
             if (tree.nodes.size() != nodes) throw CorruptModel("wrong number of nodes");
         }
-        kernel_ = ForestKernel(trees_, columns);
+        prepare(columns);
     }
 
     std::size_t memory_bytes() const override {
@@ -216,12 +215,17 @@ class IsolationForest final : public Detector {
     }
 
   private:
+    void prepare(std::size_t columns) {
+        average_path_ = average_path(sample_size_);
+        kernel_ = ForestKernel(trees_, columns);
+    }
+
     /// 2^(-E[h] / c(max_samples)); a forest of one row cannot isolate anything and says 0.5.
     double score_of(std::uint64_t sum) const {
         if (sample_size_ <= 1) return 0.5;
         const double mean =
             static_cast<double>(sum) / (kPathUnit * static_cast<double>(trees_.size()));
-        return portable_exp2(-mean / average_path(sample_size_));
+        return portable_exp2(-mean / average_path_);
     }
 
     static std::uint32_t load_subtree(Reader& in, ForestTree& tree, std::size_t columns,
@@ -242,6 +246,7 @@ class IsolationForest final : public Detector {
 
     std::uint32_t sample_size_ = 0;
     std::vector<ForestTree> trees_;
+    double average_path_ = 0.0;  ///< c(max_samples)
     ForestKernel kernel_;
 };
 

@@ -1,0 +1,97 @@
+// How many of a sorted list of numbers are below a value, for many values, without branches: those
+// of a search cannot be predicted and would cost most of its time.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+
+#include "base.hpp"
+
+namespace ad {
+
+/// The child of node `at` in a tree whose node i has the children 2 i and 2 i + 1: the second if
+/// `pivot` is below `key`. On x86-64 the carry of the comparison is added, which no compiler finds.
+template <typename Unsigned>
+[[gnu::always_inline]] inline std::uint64_t descend(std::uint64_t at, Unsigned pivot,
+                                                    Unsigned key) {
+#if defined(__x86_64__)
+    asm("cmp %[key], %[pivot]\n\tadc %[at], %[at]"
+        : [at] "+r"(at)
+        : [pivot] "r"(pivot), [key] "rm"(key)
+        : "cc");
+    return at;
+#else
+    return 2 * at + std::uint64_t{pivot < key};
+#endif
+}
+
+/// A binary search tree without pointers, level by level, in which one that fills all levels up is
+/// searched with a fixed number of steps (Khuong, Morin: "Array Layouts for Comparison-Based
+/// Searching", JEA 2017).
+class RankTable {
+  public:
+    static constexpr std::size_t kTogether = 8;  ///< searches side by side hide their latency
+
+    RankTable() = default;
+    /// `sorted`: finite, ascending, each once.
+    explicit RankTable(const std::vector<double>& sorted) : count_(sorted.size()) {
+        while ((std::size_t{1} << levels_) <= count_) ++levels_;
+        pivots_.assign(std::size_t{1} << levels_, std::numeric_limits<std::uint64_t>::max());
+        auto next = sorted.begin();
+        fill(1, next, sorted.end());
+    }
+
+    std::size_t count() const { return count_; }
+    std::size_t memory_bytes() const { return pivots_.size() * sizeof(std::uint64_t); }
+
+    /// From 0 to count(). NaN gives anything.
+    std::uint32_t rank(double value) const {
+        const std::uint64_t key = key_of(value);
+        std::uint64_t at = 1;
+        for (unsigned level = 0; level < levels_; ++level) at = descend(at, pivots_[at], key);
+        return static_cast<std::uint32_t>(at - pivots_.size());
+    }
+
+    /// The ranks of kTogether values.
+    template <typename Rank>
+    void rank_all(const double* values, Rank* ranks) const {
+        std::uint64_t key[kTogether];
+        std::uint64_t at[kTogether];
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            key[k] = key_of(values[k]);
+            at[k] = 1;
+        }
+        for (unsigned level = 0; level < levels_; ++level) {
+#pragma GCC unroll 8
+            for (std::size_t k = 0; k < kTogether; ++k) {
+                at[k] = descend(at[k], pivots_[at[k]], key[k]);
+            }
+        }
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            ranks[k] = static_cast<Rank>(at[k] - pivots_.size());
+        }
+    }
+
+  private:
+    /// Integers in the order of the numbers; both zeros are the same.
+    static std::uint64_t key_of(double value) {
+        const auto bits = std::bit_cast<std::uint64_t>(value + 0.0);
+        constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
+        return bits ^ (kSign | (0 - (bits >> 63)));
+    }
+
+    /// In order: the left subtree, the node, the right subtree. The last places stay above all.
+    void fill(std::size_t at, std::vector<double>::const_iterator& next,
+              std::vector<double>::const_iterator end) {
+        if (at >= pivots_.size()) return;
+        fill(2 * at, next, end);
+        if (next != end) pivots_[at] = key_of(*next++);
+        fill(2 * at + 1, next, end);
+    }
+
+    std::vector<std::uint64_t> pivots_ = std::vector<std::uint64_t>(1);  ///< the first is unused
+    std::size_t count_ = 0;
+    unsigned levels_ = 0;
+};
+
+}  // namespace ad
