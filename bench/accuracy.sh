@@ -5,6 +5,7 @@
 #   bench/accuracy.sh [algorithm] [parameters] [reference] [seeds]
 #   bench/accuracy.sh isolation_forest '{"n_estimators": 300}' IForest-300 3
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../test/lib.sh
 source "$(dirname "$0")/../test/lib.sh"
 
 algorithm=${1:-isolation_forest}
@@ -26,7 +27,7 @@ load_set() {
     zcat "$1" | psql -qX -c "\\copy data ($columns) FROM STDIN CSV HEADER"
 }
 
-test/deps.sh
+test/deps.sh core server
 build_module
 make_scratch
 temp_install

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing, for the groups named (default: all of them).
+# Installs the Debian packages that are missing, for the groups named (default: all but bench).
 # Calls apt only when something is missing. Servers and clusters that exist are not touched.
 set -euo pipefail
 
@@ -12,6 +12,10 @@ packages_of() {
         server) [[ -n ${PG_CONFIG:-} ]] || echo "postgresql-$pg_major postgresql-server-dev-$pg_major" ;;
         test) echo libgtest-dev libipc-run-perl ;;
         lint) echo clang clang-format ;;
+        bench)
+            echo python3-asyncpg python3-psycopg2 python3-sklearn libbenchmark-dev
+            [[ -n ${PG_CONFIG:-} ]] || echo "postgresql-plpython3-$pg_major"
+            ;;
         *) echo "unknown group of packages: $1" >&2; return 1 ;;
     esac
 }

@@ -1,0 +1,201 @@
+// Speed of the core by itself: fitting an isolation forest, and each way of scoring with it.
+// Run by kernels.sh and, for its two first figures, by speed.py.
+#include <benchmark/benchmark.h>
+
+#include <map>
+#include <stdexcept>
+#include <tuple>
+
+#include "core/forest_kernel.hpp"
+#include "core/registry.hpp"
+
+namespace ad::bench {
+namespace {
+
+constexpr std::size_t kRows =
+    65536;  ///< fitted and scored; more than the caches next to a CPU hold
+constexpr std::size_t kScanRows = 512;  ///< that the scan of a table scores at a time
+
+struct Shape {
+    int trees = 100;
+    int samples = 256;
+    int columns = 10;
+
+    auto operator<=>(const Shape&) const = default;
+    std::string name() const {
+        return std::to_string(trees) + "x" + std::to_string(samples) + "x" +
+               std::to_string(columns);
+    }
+};
+
+/// Bell-shaped: the sum of 12 uniforms.
+double normal(Random& random) {
+    double sum = -6.0;
+    for (int k = 0; k < 12; ++k) sum += random.uniform();
+    return sum;
+}
+
+/// As bench/data.py makes them: correlated columns, and every hundredth row far out.
+Matrix make_rows(std::size_t columns) {
+    Random random(1);
+    Matrix rows(kRows, columns);
+    for (std::size_t i = 0; i < kRows; ++i) {
+        const double common = normal(random);
+        const double scale = i % 100 == 99 ? 4.0 : 1.0;
+        for (std::size_t j = 0; j < columns; ++j) {
+            rows.column(j)[i] = scale * (0.6 * common + 0.8 * normal(random));
+        }
+    }
+    return rows;
+}
+
+const Matrix& rows_of(const Shape& shape) {
+    static std::map<int, Matrix> made;
+    const auto found = made.find(shape.columns);
+    if (found != made.end()) return found->second;
+    const auto columns = static_cast<std::size_t>(shape.columns);
+    return made.emplace(shape.columns, make_rows(columns)).first->second;
+}
+
+std::unique_ptr<Detector> fit(const Shape& shape) {
+    const Algorithm& algorithm = find_algorithm("isolation_forest");
+    const Json options{{"n_estimators", shape.trees}, {"max_samples", shape.samples}};
+    auto detector = algorithm.make();
+    detector->fit(rows_of(shape).view(), Params(algorithm.params, options, algorithm.name),
+                  Random(1));
+    return detector;
+}
+
+/// Fitted once, however often a benchmark is entered.
+const Detector& detector_of(const Shape& shape) {
+    static std::map<Shape, std::unique_ptr<Detector>> fitted;
+    auto& detector = fitted[shape];
+    if (detector == nullptr) detector = fit(shape);
+    return *detector;
+}
+
+std::uint32_t read_subtree(Reader& in, ForestTree& tree, std::uint32_t depth) {
+    constexpr std::uint16_t kLeaf = 0xffff;
+    const auto feature = in.number<std::uint16_t>();
+    const auto count = in.number<std::uint32_t>();
+    if (feature == kLeaf) return tree.add_leaf(count, depth);
+    const auto threshold = in.number<double>();
+    const bool missing_left = in.number<std::uint8_t>() != 0;
+    const auto i = tree.add_split(count, feature, threshold, missing_left);
+    read_subtree(in, tree, depth + 1);
+    const auto right = read_subtree(in, tree, depth + 1);
+    tree.nodes[i].right = right;
+    return i;
+}
+
+/// A detector keeps its trees to itself, but for its stored form.
+std::vector<ForestTree> trees_of(const Shape& shape) {
+    if (find_algorithm("isolation_forest").payload_version != 1)
+        throw std::logic_error("read_subtree reads another version of the stored form");
+    Writer out;
+    detector_of(shape).save(out);
+    Reader in(out.bytes());
+    in.number<std::uint32_t>();  // rows of the sample
+    std::vector<ForestTree> trees(in.number<std::uint32_t>());
+    for (ForestTree& tree : trees) {
+        in.number<std::uint32_t>();  // nodes
+        read_subtree(in, tree, 0);
+    }
+    in.end();
+    return trees;
+}
+
+/// Calls `score` for one block after the other, from the first to the last row and again.
+template <typename Score>
+void each_block(benchmark::State& state, const Shape& shape, std::size_t block, Score&& score) {
+    const Columns all = rows_of(shape).view();
+    std::vector<const double*> columns(all.count);
+    std::size_t first = 0;
+    for (auto _ : state) {
+        for (std::size_t j = 0; j < all.count; ++j) columns[j] = all.column[j] + first;
+        score(Columns{columns.data(), all.count, block});
+        first = (first + block) % kRows;
+    }
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(block));
+}
+
+void score(benchmark::State& state, const Shape& shape, std::size_t block) {
+    const Detector& detector = detector_of(shape);
+    std::vector<double> scores(block);
+    each_block(state, shape, block, [&](const Columns& rows) {
+        detector.score(rows, scores.data());
+        benchmark::DoNotOptimize(scores.data());
+    });
+}
+
+void walk(benchmark::State& state, const Shape& shape, std::size_t block) {
+    const auto trees = trees_of(shape);
+    std::vector<std::uint64_t> sums(block);
+    each_block(state, shape, block, [&](const Columns& rows) {
+        walk_forest(trees, rows, sums.data());
+        benchmark::DoNotOptimize(sums.data());
+    });
+}
+
+void sum_blocks(benchmark::State& state, const Shape& shape, const ForestLoops& loops) {
+    const auto trees = trees_of(shape);
+    const ForestKernel kernel(trees, static_cast<std::size_t>(shape.columns));
+    if (!kernel.usable(kScanRows)) return state.SkipWithError("the kernel declines this forest");
+    std::vector<std::uint64_t> sums(kScanRows);
+    each_block(state, shape, kScanRows, [&](const Columns& rows) {
+        kernel.sum_blocks(rows, loops, sums.data());
+        benchmark::DoNotOptimize(sums.data());
+    });
+}
+
+void fit_forest(benchmark::State& state, const Shape& shape) {
+    rows_of(shape);
+    for (auto _ : state) benchmark::DoNotOptimize(fit(shape));
+}
+
+void load_forest(benchmark::State& state, const Shape& shape) {
+    Writer out;
+    detector_of(shape).save(out);
+    for (auto _ : state) {
+        Reader in(out.bytes());
+        auto detector = find_algorithm("isolation_forest").make();
+        detector->load(in, static_cast<std::size_t>(shape.columns));
+        benchmark::DoNotOptimize(detector);
+    }
+}
+
+template <typename Function, typename... Arguments>
+void add(const std::string& what, Function function, const Shape& shape, Arguments... arguments) {
+    benchmark::RegisterBenchmark((what + "/" + shape.name()).c_str(), function, shape,
+                                 arguments...);
+}
+
+void add_all() {
+    const Shape usual;
+    add("block", score, usual, kScanRows);
+    add("row", score, usual, std::size_t{1});
+    for (const ForestLoops& loops : forest_loops()) {
+        add("block, " + std::string(loops.name), sum_blocks, usual, loops);
+    }
+    add("block, walked", walk, usual, kScanRows);
+    for (const Shape& shape : {Shape{.columns = 2}, Shape{.columns = 100}, Shape{.trees = 1000},
+                               Shape{.samples = 4096}, Shape{.samples = 65536}}) {
+        add("block", score, shape, kScanRows);
+        add("row", score, shape, std::size_t{1});
+    }
+    for (const Shape& shape : {usual, Shape{.samples = 4096}, Shape{.samples = 65536}}) {
+        add("fit", fit_forest, shape);
+        add("load", load_forest, shape);
+    }
+}
+
+}  // namespace
+}  // namespace ad::bench
+
+int main(int argc, char** argv) {
+    ad::bench::add_all();
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+}
