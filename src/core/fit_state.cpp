@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 namespace ad {
 
@@ -48,7 +47,7 @@ void FitState::add(std::uint64_t hash, const Cell* cells, const std::string_view
             kept[j] = missing_cell(schema_[j].kind);
         }
     }
-    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
+    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink(false);
 }
 
 void FitState::keep(std::uint64_t hash, const Cell* cells) {
@@ -56,29 +55,40 @@ void FitState::keep(std::uint64_t hash, const Cell* cells) {
     cells_.insert(cells_.end(), cells, cells + schema_.size());
 }
 
-/// Sorts the kept rows and forgets all but the k with the smallest hashes; equal hashes are
-/// ordered by their cells, so that the outcome depends on the rows only.
-void FitState::shrink() {
+/// Forgets all but the k rows with the smallest hashes; equal hashes are ordered by their cells, so
+/// that the outcome depends on the rows only. The kept rows stay in no order unless `sorted`.
+void FitState::shrink(bool sorted) {
     const std::size_t width = schema_.size();
-    std::vector<std::uint32_t> order(hashes_.size());
-    std::iota(order.begin(), order.end(), 0U);
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-        if (hashes_[a] != hashes_[b]) return hashes_[a] < hashes_[b];
-        return std::memcmp(row(a), row(b), width * sizeof(Cell)) < 0;
-    });
-    const std::size_t kept = std::min<std::size_t>(order.size(), sample_size_);
+    struct Place {
+        std::uint64_t hash;
+        std::uint32_t row;
+    };
+    std::vector<Place> order(hashes_.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        order[i] = {hashes_[i], static_cast<std::uint32_t>(i)};
+    }
+    const auto before = [&](const Place& a, const Place& b) {
+        if (a.hash != b.hash) return a.hash < b.hash;
+        return std::memcmp(row(a.row), row(b.row), width * sizeof(Cell)) < 0;
+    };
+    const bool full = order.size() >= sample_size_;
+    if (full) {
+        const auto last = order.begin() + sample_size_ - 1;
+        std::nth_element(order.begin(), last, order.end(), before);
+        limit_ = last->hash;
+        order.resize(sample_size_);
+    }
+    if (sorted) std::sort(order.begin(), order.end(), before);
     std::vector<std::uint64_t> hashes;
     std::vector<Cell> cells;
-    hashes.reserve(kept);
-    cells.reserve(kept * width);
-    for (std::size_t i = 0; i < kept; ++i) {
-        hashes.push_back(hashes_[order[i]]);
-        cells.insert(cells.end(), row(order[i]), row(order[i]) + width);
+    hashes.reserve(2 * order.size());
+    cells.reserve(2 * order.size() * width);
+    for (const Place& place : order) {
+        hashes.push_back(place.hash);
+        cells.insert(cells.end(), row(place.row), row(place.row) + width);
     }
-    const bool full = kept == sample_size_;
     hashes_.swap(hashes);
     cells_.swap(cells);
-    if (full) limit_ = hashes_.back();
     forget_labels();
 }
 
@@ -108,11 +118,11 @@ void FitState::merge(const FitState& other) {
         copy_labels(other.row(i), other.labels_, labels_);
     }
     for (std::size_t j = 0; j < sums_.size(); ++j) sums_[j].merge(other.sums_[j]);
-    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
+    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink(false);
 }
 
 Sample FitState::sample() {
-    shrink();
+    shrink(true);
     Sample sample;
     sample.rows = hashes_.size();
     sample.columns.resize(schema_.size());
@@ -125,7 +135,7 @@ Sample FitState::sample() {
 }
 
 std::string FitState::save() {
-    shrink();
+    shrink(true);
     Writer out;
     out.text(request_text_);
     save_schema(schema_, out);
