@@ -121,7 +121,7 @@ void Model::score(const Cells& cells, Scratch& scratch, double* scores) const {
 
 Prediction Model::predict(double score) const {
     const double p_value = calibration_.p_value(score);
-    return {score >= threshold_, score, 1.0 - p_value, p_value, threshold_};
+    return {is_anomaly(score), score, 1.0 - p_value, p_value, threshold_};
 }
 
 std::string Model::explain(const Cells& cells, std::size_t row, const std::string_view* texts,

@@ -34,6 +34,7 @@ class Model {
 
     /// Writes one score a row; NaN for a row that {"impute": "reject"} turns away.
     void score(const Cells& cells, Scratch& scratch, double* scores) const;
+    bool is_anomaly(double score) const { return score >= threshold_; }
     Prediction predict(double score) const;
 
     /// A JSON array with feature, value, expected, contribution and direction, ordered by

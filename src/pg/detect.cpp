@@ -3,6 +3,7 @@
 #include "scan.hpp"
 
 #include "module.hpp"
+#include "result_writer.hpp"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -53,16 +54,19 @@ struct ScoreList {
     bool explain;
 };
 
-void list_row(SourceScan* scan, int i, const Prediction* prediction) {
+void list_row(SourceScan* scan, int i, double score) {
     const auto* list = static_cast<const ScoreList*>(scan->consumer);
-    if (prediction == nullptr || (list->only_anomalies && !prediction->is_anomaly)) return;
+    const Model* model = scan->cached->model;
+    if (std::isnan(score) || (list->only_anomalies && !model->is_anomaly(score))) return;
+    load_row(scan, i);
+    const Prediction prediction = model->predict(score);
     const bool keyed = scan->key_count > 0;
-    Datum values[] = {keyed ? record_json(scan, scan->key_json) : static_cast<Datum>(0),
-                      BoolGetDatum(prediction->is_anomaly),
-                      Float8GetDatum(prediction->score),
-                      Float8GetDatum(prediction->confidence),
-                      Float8GetDatum(prediction->p_value),
-                      record_json(scan, scan->feature_json),
+    Datum values[] = {keyed ? columns_json(scan, scan->key_json) : static_cast<Datum>(0),
+                      BoolGetDatum(prediction.is_anomaly),
+                      Float8GetDatum(prediction.score),
+                      Float8GetDatum(prediction.confidence),
+                      Float8GetDatum(prediction.p_value),
+                      columns_json(scan, scan->feature_json),
                       list->explain ? explain_json(scan, i) : static_cast<Datum>(0)};
     bool nulls[] = {!keyed, false, false, false, false, false, !list->explain};
     tuplestore_putvalues(list->output.store, list->output.descriptor, values, nulls);
@@ -70,19 +74,13 @@ void list_row(SourceScan* scan, int i, const Prediction* prediction) {
 
 // ad_detect
 
-constexpr int kLists = 9;  // the columns of a result that differ from row to row
-
 struct Detection {
     Output output;
     Selection store;
     Selection raw_data;
     bool explain;
     int batch_size;
-    Datum constants[4];  ///< source_table, model_id, algorithm, run_id
-    SPIPlanPtr insert;
-    int pending;  ///< rows of this block to be stored
-    Datum values[kLists][SourceScan::kBlock];
-    bool nulls[kLists][SourceScan::kBlock];
+    ResultWriter* results;
     bool want_key;
     Datum last_key;  ///< of the last row of the last block, if it is wanted
     int64 batch;     ///< the one that is being filled
@@ -90,31 +88,6 @@ struct Detection {
     int64 scored;
     int64 anomalies;
 };
-
-const char* insert_query(Oid schema) {
-    return psprintf(
-        "INSERT INTO %1$s.anomaly_detection_results (source_table, model_id, algorithm, run_id,"
-        " source_record_id, source_record_key, is_anomaly, anomaly_score, confidence, p_value,"
-        " features, raw_data, explanation, threshold, severity)"
-        " SELECT $1, $2, $3, $4, u.*, $14, %1$s._ad_severity(u.is_anomaly, u.confidence)"
-        " FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
-        " pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
-        " pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13))"
-        " AS u(id, key, is_anomaly, score, confidence, p_value, features, raw_data, explanation)",
-        quote_identifier(get_namespace_name(schema)));
-}
-
-constexpr Oid kElementTypes[kLists] = {INT8OID,   JSONBOID, BOOLOID,  FLOAT8OID, FLOAT8OID,
-                                       FLOAT8OID, JSONBOID, JSONBOID, JSONBOID};
-
-SPIPlanPtr prepare_insert(Oid schema) {
-    Oid types[] = {TEXTOID,       TEXTOID,       TEXTOID,        INT8OID,        INT8ARRAYOID,
-                   JSONBARRAYOID, BOOLARRAYOID,  FLOAT8ARRAYOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID,
-                   JSONBARRAYOID, JSONBARRAYOID, JSONBARRAYOID,  FLOAT8OID};
-    SPIPlanPtr plan = SPI_prepare(insert_query(schema), lengthof(types), types);
-    if (plan == nullptr) elog(ERROR, "could not prepare to store results");
-    return plan;
-}
 
 /// The record key as a bigint, where it is one integer column.
 bool integer_key(const SourceScan* scan, Datum* key) {
@@ -146,28 +119,31 @@ void require_key(const SourceScan* scan) {
     }
 }
 
-void queue_result(SourceScan* scan, Detection* detection, int i, const Prediction& prediction) {
+/// How sure an anomaly is, or null.
+const char* severity_of(const Prediction& prediction) {
+    if (!prediction.is_anomaly) return nullptr;
+    if (prediction.confidence >= 0.999) return "high";
+    return prediction.confidence >= 0.99 ? "medium" : "low";
+}
+
+void keep_result(SourceScan* scan, const Detection* detection, int i, double score) {
+    load_row(scan, i);
     require_key(scan);
-    const int n = detection->pending++;
+    const Prediction prediction = scan->cached->model->predict(score);
     const bool raw = is_selected(detection->raw_data, prediction.is_anomaly);
     const bool explained = detection->explain && prediction.is_anomaly;
+    const char* severity = severity_of(prediction);
     Datum id = 0;
     const bool has_id = integer_key(scan, &id);
-    const Datum values[kLists] = {id,
-                                  record_json(scan, scan->key_json),
-                                  BoolGetDatum(prediction.is_anomaly),
-                                  Float8GetDatum(prediction.score),
-                                  Float8GetDatum(prediction.confidence),
-                                  Float8GetDatum(prediction.p_value),
-                                  record_json(scan, scan->feature_json),
-                                  raw ? record_json(scan, scan->row_json) : static_cast<Datum>(0),
-                                  explained ? explain_json(scan, i) : static_cast<Datum>(0)};
-    const bool nulls[kLists] = {!has_id, false, false, false,     false,
-                                false,   false, !raw,  !explained};
-    for (int c = 0; c < kLists; ++c) {
-        detection->values[c][n] = values[c];
-        detection->nulls[c][n] = nulls[c];
-    }
+    add_result(detection->results,
+               {{id, columns_json(scan, scan->key_json), BoolGetDatum(prediction.is_anomaly),
+                 Float8GetDatum(prediction.score), Float8GetDatum(prediction.confidence),
+                 Float8GetDatum(prediction.p_value), columns_json(scan, scan->feature_json),
+                 raw ? columns_json(scan, scan->row_json) : static_cast<Datum>(0),
+                 explained ? explain_json(scan, i) : static_cast<Datum>(0),
+                 severity != nullptr ? CStringGetTextDatum(severity) : static_cast<Datum>(0)},
+                {!has_id, false, false, false, false, false, false, !raw, !explained,
+                 severity == nullptr}});
 }
 
 /// Text that reads the same whatever the settings of the session that reads it, as in pg_dump.
@@ -209,55 +185,34 @@ void finish_batch(Detection* detection, Datum last_key) {
     detection->records = detection->scored = detection->anomalies = 0;
 }
 
-void detect_row(SourceScan* scan, int i, const Prediction* prediction) {
+void detect_row(SourceScan* scan, int i, double score) {
     auto* detection = static_cast<Detection*>(scan->consumer);
     ++detection->records;
-    if (prediction != nullptr) {
+    if (!std::isnan(score)) {
+        const bool is_anomaly = scan->cached->model->is_anomaly(score);
         ++detection->scored;
-        detection->anomalies += prediction->is_anomaly ? 1 : 0;
-        if (is_selected(detection->store, prediction->is_anomaly)) {
-            queue_result(scan, detection, i, *prediction);
-        }
+        detection->anomalies += is_anomaly ? 1 : 0;
+        if (is_selected(detection->store, is_anomaly)) keep_result(scan, detection, i, score);
     }
     if (detection->records < detection->batch_size) return;
+    if (detection->want_key) load_row(scan, i);
     finish_batch(detection, detection->want_key ? key_texts(scan) : static_cast<Datum>(0));
 }
 
-/// Keeps the key of the row at hand for the end of the scan, when no row is.
-void remember_key(const SourceScan* scan, Detection* detection) {
+/// Keeps the key of the last row of a block for the end of the scan, when no row is.
+void remember_key(SourceScan* scan, Detection* detection) {
     if (!detection->want_key) return;
+    load_row(scan, scan->rows_in_block - 1);
     MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
     if (detection->last_key != 0) pfree(DatumGetPointer(detection->last_key));
     detection->last_key = key_texts(scan);
     MemoryContextSwitchTo(previous);
 }
 
-/// Stores the results of a block by one INSERT, so that indexes, row-level security and triggers
-/// of the table do what they always do.
 void store_block(SourceScan* scan) {
     auto* detection = static_cast<Detection*>(scan->consumer);
     remember_key(scan, detection);
-    if (detection->pending == 0) return;
-    constexpr int kArguments = 4 + kLists + 1;
-    Datum arguments[kArguments];
-    for (int a = 0; a < 4; ++a) arguments[a] = detection->constants[a];
-    for (int c = 0; c < kLists; ++c) {
-        int16 length;
-        bool by_value;
-        char alignment;
-        get_typlenbyvalalign(kElementTypes[c], &length, &by_value, &alignment);
-        int lower = 1;
-        arguments[4 + c] = PointerGetDatum(
-            construct_md_array(detection->values[c], detection->nulls[c], 1, &detection->pending,
-                               &lower, kElementTypes[c], length, by_value, alignment));
-    }
-    arguments[kArguments - 1] = Float8GetDatum(scan->cached->model->threshold());
-    SPI_connect();
-    if (SPI_execute_plan(detection->insert, arguments, nullptr, false, 0) != SPI_OK_INSERT) {
-        elog(ERROR, "could not store results");
-    }
-    SPI_finish();
-    detection->pending = 0;
+    if (detection->results != nullptr) write_results(detection->results);
 }
 
 void store_nothing(SourceScan*) {}
@@ -296,10 +251,6 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     detection->raw_data = read_selection(PG_GETARG_TEXT_PP(7));
     detection->explain = PG_GETARG_BOOL(8);
     detection->batch_size = PG_GETARG_INT32(9);
-    detection->constants[0] = PG_GETARG_DATUM(5);
-    detection->constants[1] = PG_GETARG_DATUM(1);
-    detection->constants[2] = PG_GETARG_DATUM(2);
-    detection->constants[3] = PG_GETARG_DATUM(4);
     const Oid schema = extension_schema(fcinfo);
     detection->want_key = PG_GETARG_BOOL(10);
     const bool keep_rows = detection->want_key || detection->store != Selection::None;
@@ -310,8 +261,15 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     scan->consumer = detection;
     const char* query = text_to_cstring(PG_GETARG_TEXT_PP(0));
     SPI_connect();
-    detection->insert = prepare_insert(schema);
+    if (detection->store != Selection::None) {
+        MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
+        detection->results =
+            open_results(schema, {PG_GETARG_DATUM(5), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2),
+                                  PG_GETARG_DATUM(4), scan->cached->model->threshold()});
+        MemoryContextSwitchTo(previous);
+    }
     run_scan(scan, query);
+    if (detection->results != nullptr) close_results(detection->results);
     finish_batch(detection, detection->last_key);
     SPI_finish();
     return static_cast<Datum>(0);

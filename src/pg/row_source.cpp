@@ -182,7 +182,7 @@ void convert_values(RowSource* source, bool all_texts) {
             source->texts[j] = to_text(converter, source->values[j]);
             source->cells[j] = category_cell(category_hash(source->texts[j]));
         } else {
-            source->cells[j] = to_cell(converter, source->values[j], false);
+            source->cells[j] = read_cell(converter, source->values[j], false);
             const bool time = kind != FeatureKind::Number && kind != FeatureKind::Boolean;
             if (all_texts && time) source->texts[j] = to_text(converter, source->values[j]);
         }

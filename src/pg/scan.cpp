@@ -6,11 +6,8 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
-#include "funcapi.h"
-#include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 }
 
 namespace ad::pg {
@@ -27,27 +24,6 @@ int find_column(TupleDesc descriptor, const char* name) {
         if (strcmp(NameStr(TupleDescAttr(descriptor, i)->attname), name) == 0) return i;
     }
     ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" does not exist", name));
-}
-
-/// to_jsonb needs to be told the type of its argument.
-FmgrInfo* make_to_jsonb() {
-    auto* function = make_array<FmgrInfo>(1);
-    fmgr_info(F_TO_JSONB, function);
-    Node* argument = reinterpret_cast<Node*>(makeNullConst(RECORDOID, -1, InvalidOid));
-    fmgr_info_set_expr(
-        reinterpret_cast<Node*>(makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument), InvalidOid,
-                                             InvalidOid, COERCE_EXPLICIT_CALL)),
-        function);
-    return function;
-}
-
-RecordJson make_record_json(TupleDesc source, int* attributes, int count) {
-    TupleDesc descriptor = CreateTemplateTupleDesc(count);
-    for (int i = 0; i < count; ++i) {
-        TupleDescCopyEntry(descriptor, static_cast<AttrNumber>(i + 1), source,
-                           static_cast<AttrNumber>(attributes[i] + 1));
-    }
-    return {BlessTupleDesc(descriptor), attributes, make_to_jsonb()};
 }
 
 void find_features(SourceScan* scan) {
@@ -86,15 +62,7 @@ void score_block(SourceScan* scan) {
     const Model* model = scan->cached->model;
     run([&] { model->score(cells, *scan->scratch, scan->scores); });
     MemoryContext const previous = MemoryContextSwitchTo(scan->block_memory);
-    for (int i = 0; i < scan->rows_in_block; ++i) {
-        if (scan->keep_rows) {
-            ExecStoreMinimalTuple(scan->rows[i], scan->row, false);
-            slot_getallattrs(scan->row);
-        }
-        const bool rejected = std::isnan(scan->scores[i]);
-        const Prediction prediction = rejected ? Prediction{} : model->predict(scan->scores[i]);
-        scan->consume(scan, i, rejected ? nullptr : &prediction);
-    }
+    for (int i = 0; i < scan->rows_in_block; ++i) scan->consume(scan, i, scan->scores[i]);
     scan->end_block(scan);
     ExecClearTuple(scan->row);
     MemoryContextSwitchTo(previous);
@@ -109,8 +77,8 @@ bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
     slot_getsomeattrs(slot, scan->last_attribute);
     for (int j = 0; j < scan->features; ++j) {
         const int attribute = scan->feature_attributes[j];
-        scan->cells[j * SourceScan::kBlock + i] =
-            to_cell(scan->converters[j], slot->tts_values[attribute], slot->tts_isnull[attribute]);
+        scan->cells[j * SourceScan::kBlock + i] = read_cell(
+            scan->converters[j], slot->tts_values[attribute], slot->tts_isnull[attribute]);
     }
     if (scan->keep_rows) scan->rows[i] = ExecCopySlotMinimalTuple(slot);
     ++scan->rows_in_block;
@@ -171,16 +139,13 @@ void run_scan(SourceScan* scan, const char* query) {
     }
 }
 
-Datum record_json(const SourceScan* scan, const RecordJson& json) {
-    const int count = json.descriptor->natts;
-    auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * count));
-    auto* nulls = static_cast<bool*>(palloc(sizeof(bool) * count));
-    for (int i = 0; i < count; ++i) {
-        values[i] = scan->row->tts_values[json.attributes[i]];
-        nulls[i] = scan->row->tts_isnull[json.attributes[i]];
-    }
-    HeapTuple tuple = heap_form_tuple(json.descriptor, values, nulls);
-    return FunctionCall1(json.to_jsonb, HeapTupleGetDatum(tuple));
+void load_row(SourceScan* scan, int i) {
+    ExecStoreMinimalTuple(scan->rows[i], scan->row, false);
+    slot_getallattrs(scan->row);
+}
+
+Datum columns_json(const SourceScan* scan, const RecordJson* json) {
+    return record_json(json, scan->row->tts_values, scan->row->tts_isnull);
 }
 
 Datum explain_json(SourceScan* scan, int i) {

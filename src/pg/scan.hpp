@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model_cache.hpp"
+#include "record_json.hpp"
 #include "values.hpp"
 
 extern "C" {
@@ -12,13 +13,6 @@ extern "C" {
 
 namespace ad::pg {
 
-/// Some columns of the scanned rows, as a JSON object.
-struct RecordJson {
-    TupleDesc descriptor;
-    int* attributes;
-    FmgrInfo* to_jsonb;
-};
-
 struct SourceScan {
     static constexpr int kBlock = 512;
 
@@ -26,24 +20,23 @@ struct SourceScan {
     const CachedModel* cached;
     int key_count;
     const char* const* key_names;
-    bool keep_rows;  ///< whether `consume` looks at `row`
+    bool keep_rows;  ///< whether load_row is to work
 
-    /// Called for each row in order. `prediction` is null if the model rejects the row; `row` has
-    /// all its columns.
-    void (*consume)(SourceScan* scan, int i, const Prediction* prediction);
+    /// Called for each row of a block in order. `score` is NaN if the model rejects the row.
+    void (*consume)(SourceScan* scan, int i, double score);
     /// Called after each block, with the memory context that is reset after it.
     void (*end_block)(SourceScan* scan);
     void* consumer;
 
     TupleDesc descriptor;
-    TupleTableSlot* row;
+    TupleTableSlot* row;  ///< the row at hand, with all its columns
     int features;
     Converter* converters;
     int* feature_attributes;
     int* key_attributes;
-    RecordJson key_json;
-    RecordJson feature_json;
-    RecordJson row_json;
+    const RecordJson* key_json;
+    const RecordJson* feature_json;
+    const RecordJson* row_json;
 
     int rows_in_block;
     int last_attribute;
@@ -64,9 +57,12 @@ SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool ke
 /// Runs `query` within SPI and scores its rows.
 void run_scan(SourceScan* scan, const char* query);
 
-/// Of the row at hand: the record key, the features, the whole row.
-Datum record_json(const SourceScan* scan, const RecordJson& json);
-/// Of the row at hand, which is row i of the block.
+/// Makes row i of the block the row at hand.
+void load_row(SourceScan* scan, int i);
+
+/// Columns of the row at hand.
+Datum columns_json(const SourceScan* scan, const RecordJson* json);
+/// Why the row at hand, which is row i of the block, has its score.
 Datum explain_json(SourceScan* scan, int i);
 
 }  // namespace ad::pg

@@ -120,7 +120,7 @@ PGDLLEXPORT Datum ad_score(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(ad_is_anomaly);
 PGDLLEXPORT Datum ad_is_anomaly(PG_FUNCTION_ARGS) {
     ScoreCall* call = begin_call(fcinfo, false);
-    PG_RETURN_BOOL(predict_row(call).is_anomaly);
+    PG_RETURN_BOOL(call->cached->model->is_anomaly(score_row(call)));
 }
 
 /// ad_predict(model text, VARIADIC "any") RETURNS ad_prediction

@@ -5,7 +5,6 @@
 #include "module.hpp"
 
 extern "C" {
-#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/date.h"

@@ -8,6 +8,7 @@
 #include "boundary.hpp"
 
 extern "C" {
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/jsonb.h"
 }
@@ -28,6 +29,12 @@ bool find_converter(Oid type, Converter* converter);
 Converter require_converter(Oid type, const Feature& feature, const char* where);
 
 Cell to_cell(const Converter& converter, Datum value, bool isnull);
+
+/// to_cell, with the most frequent type in line.
+inline Cell read_cell(const Converter& converter, Datum value, bool isnull) {
+    if (converter.type == FLOAT8OID && !isnull) return number_cell(DatumGetFloat8(value));
+    return to_cell(converter, value, isnull);
+}
 
 /// The value as the user would write it, in UTF-8; for categories the very text that is hashed.
 std::string_view to_text(const Converter& converter, Datum value);

@@ -40,16 +40,6 @@ $$;
 COMMENT ON FUNCTION _ad_resolve(text, text) IS
 'the version that a model reference names; without one, the newest active model of the source';
 
-CREATE FUNCTION _ad_severity(is_anomaly boolean, confidence float8) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE WHEN NOT is_anomaly THEN NULL
-                WHEN confidence >= 0.999 THEN 'high'
-                WHEN confidence >= 0.99 THEN 'medium'
-                ELSE 'low' END;
-END;
-COMMENT ON FUNCTION _ad_severity(boolean, float8) IS 'severity of a verdict; null unless it is an anomaly';
-
 CREATE FUNCTION _ad_select(source regclass, columns text[], condition text, ordering text DEFAULT '') RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp

@@ -250,12 +250,15 @@ class IsolationForest final : public Detector {
     ForestKernel kernel_;
 };
 
-/// A tree of n rows has n leaves at most, in less than 2 n nodes.
+/// A tree of n rows has n leaves at most, in less than 2 n nodes. Of small trees the kernel keeps a
+/// form of its own.
 std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uint64_t) {
     const auto leaves =
         std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(params.number("max_samples")));
     constexpr std::uint64_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
-    return static_cast<std::uint64_t>(params.number("n_estimators")) * 2 * leaves * kOfNode;
+    const std::uint64_t of_kernel = leaves <= 256 ? 1536 + 32 * leaves : 0;
+    return static_cast<std::uint64_t>(params.number("n_estimators")) *
+           (2 * leaves * kOfNode + of_kernel);
 }
 
 constexpr ParamSpec kParams[] = {
