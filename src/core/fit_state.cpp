@@ -47,7 +47,7 @@ void FitState::add(std::uint64_t hash, const Cell* cells, const std::string_view
             kept[j] = missing_cell(schema_[j].kind);
         }
     }
-    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink(false);
+    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
 }
 
 void FitState::keep(std::uint64_t hash, const Cell* cells) {
@@ -55,40 +55,44 @@ void FitState::keep(std::uint64_t hash, const Cell* cells) {
     cells_.insert(cells_.end(), cells, cells + schema_.size());
 }
 
-/// Forgets all but the k rows with the smallest hashes; equal hashes are ordered by their cells, so
-/// that the outcome depends on the rows only. The kept rows stay in no order unless `sorted`.
-void FitState::shrink(bool sorted) {
-    const std::size_t width = schema_.size();
-    struct Place {
-        std::uint64_t hash;
-        std::uint32_t row;
-    };
-    std::vector<Place> order(hashes_.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        order[i] = {hashes_[i], static_cast<std::uint32_t>(i)};
-    }
+/// The kept rows in the order of their hashes, equal ones in that of their cells: it depends on the
+/// rows only. Of more than `count`, the first `count` in no order.
+std::vector<FitState::Place> FitState::places(std::size_t count) const {
+    std::vector<Place> found(hashes_.size());
+    for (std::size_t i = 0; i < found.size(); ++i) found[i] = {hashes_[i], i};
     const auto before = [&](const Place& a, const Place& b) {
         if (a.hash != b.hash) return a.hash < b.hash;
-        return std::memcmp(row(a.row), row(b.row), width * sizeof(Cell)) < 0;
+        return std::memcmp(row(a.row), row(b.row), schema_.size() * sizeof(Cell)) < 0;
     };
-    const bool full = order.size() >= sample_size_;
-    if (full) {
-        const auto last = order.begin() + sample_size_ - 1;
-        std::nth_element(order.begin(), last, order.end(), before);
-        limit_ = last->hash;
-        order.resize(sample_size_);
+    if (found.size() <= count) {
+        std::sort(found.begin(), found.end(), before);
+    } else {
+        std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+                         found.end(), before);
+        found.resize(count);
     }
-    if (sorted) std::sort(order.begin(), order.end(), before);
-    std::vector<std::uint64_t> hashes;
-    std::vector<Cell> cells;
-    hashes.reserve(2 * order.size());
-    cells.reserve(2 * order.size() * width);
-    for (const Place& place : order) {
-        hashes.push_back(place.hash);
-        cells.insert(cells.end(), row(place.row), row(place.row) + width);
+    return found;
+}
+
+/// Forgets all but the k rows with the smallest hashes.
+void FitState::shrink() {
+    if (hashes_.size() < sample_size_) return;
+    std::vector<std::uint8_t> kept(hashes_.size(), 0);
+    limit_ = 0;
+    for (const Place& place : places(sample_size_)) {
+        kept[place.row] = 1;
+        limit_ = std::max(limit_, place.hash);
     }
-    hashes_.swap(hashes);
-    cells_.swap(cells);
+    const std::size_t width = schema_.size();
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+        if (kept[i] == 0) continue;
+        hashes_[next] = hashes_[i];
+        if (next != i) std::copy_n(row(i), width, cells_.data() + next * width);
+        ++next;
+    }
+    hashes_.resize(next);
+    cells_.resize(next * width);
     forget_labels();
 }
 
@@ -118,32 +122,38 @@ void FitState::merge(const FitState& other) {
         copy_labels(other.row(i), other.labels_, labels_);
     }
     for (std::size_t j = 0; j < sums_.size(); ++j) sums_[j].merge(other.sums_[j]);
-    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink(false);
+    if (hashes_.size() >= 2 * std::size_t{sample_size_}) shrink();
 }
 
 Sample FitState::sample() {
-    shrink(true);
+    shrink();
+    const std::vector<Place> order = places(sample_size_);
     Sample sample;
-    sample.rows = hashes_.size();
+    sample.rows = order.size();
     sample.columns.resize(schema_.size());
-    for (std::size_t j = 0; j < schema_.size(); ++j) {
-        sample.columns[j].reserve(sample.rows);
-        for (std::size_t i = 0; i < sample.rows; ++i) sample.columns[j].push_back(row(i)[j]);
+    for (auto& column : sample.columns) column.resize(sample.rows);
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        const Cell* cells = row(order[i].row);
+        for (std::size_t j = 0; j < schema_.size(); ++j) sample.columns[j][i] = cells[j];
     }
     sample.labels = labels_;
     return sample;
 }
 
 std::string FitState::save() {
-    shrink(true);
+    shrink();
     Writer out;
     out.text(request_text_);
     save_schema(schema_, out);
     out.number(sample_size_);
     out.number(rows_seen_);
     out.number(limit_);
-    out.array(hashes_);
-    for (const Cell cell : cells_) out.number(cell.category);
+    const std::vector<Place> order = places(sample_size_);
+    out.number(static_cast<std::uint32_t>(order.size()));
+    for (const Place& place : order) out.number(place.hash);
+    for (const Place& place : order) {
+        for (std::size_t j = 0; j < schema_.size(); ++j) out.number(row(place.row)[j].category);
+    }
     out.number(static_cast<std::uint32_t>(labels_.size()));
     for (const auto& [hash, label] : labels_) {
         out.number(hash);

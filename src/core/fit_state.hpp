@@ -54,7 +54,12 @@ class FitState {
     // Bottom-k sampling: the k rows with the smallest keyed hashes are a uniform sample without
     // replacement (Cohen, Kaplan: "Summarizing data using bottom-k sketches", PODC 2007).
     void keep(std::uint64_t hash, const Cell* cells);
-    void shrink(bool sorted);
+    struct Place {
+        std::uint64_t hash;
+        std::size_t row;
+    };
+    std::vector<Place> places(std::size_t count) const;
+    void shrink();
     void forget_labels();
     using Labels = std::unordered_map<std::uint64_t, std::string>;
     void copy_labels(const Cell* cells, const Labels& from, Labels& to) const;

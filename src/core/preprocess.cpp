@@ -1,9 +1,9 @@
 #include "preprocess.hpp"
 
 #include <algorithm>
-#include <span>
 
 #include "portable_math.hpp"
+#include "quantiles.hpp"
 
 namespace ad {
 
@@ -35,35 +35,6 @@ void put_phase(double position, double period, double* first, double* second) {
     *second = wave(position / period + 0.25);
 }
 
-/// Puts the elements of `ranks` (ascending) where sorting would put them, between begin and end.
-void place_ranks(std::vector<double>& values, std::span<const std::size_t> ranks, std::size_t begin,
-                 std::size_t end) {
-    if (ranks.empty()) return;
-    const std::size_t half = ranks.size() / 2;
-    const std::size_t rank = ranks[half];
-    const auto at = [&](std::size_t i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
-    std::nth_element(at(begin), at(rank), at(end));
-    place_ranks(values, ranks.first(half), begin, rank);
-    place_ranks(values, ranks.subspan(half + 1), rank + 1, end);
-}
-
-/// The quantiles 0, 0.05, ... 1. Only the values around them are put in order.
-std::vector<double> quantiles_of(std::vector<double>& values) {
-    constexpr std::size_t kLast = FeatureStats::kQuantiles - 1;
-    const auto q = [](std::size_t i) { return static_cast<double>(i) / kLast; };
-    std::vector<std::size_t> ranks;
-    for (std::size_t i = 0; i <= kLast; ++i) {
-        const auto below = static_cast<std::size_t>(q(i) * static_cast<double>(values.size() - 1));
-        for (const std::size_t rank : {below, std::min(below + 1, values.size() - 1)}) {
-            if (ranks.empty() || rank > ranks.back()) ranks.push_back(rank);
-        }
-    }
-    place_ranks(values, ranks, 0, values.size());
-    std::vector<double> quantiles;
-    for (std::size_t i = 0; i <= kLast; ++i) quantiles.push_back(quantile(values, q(i)));
-    return quantiles;
-}
-
 void learn_numbers(const std::vector<Cell>& cells, FeatureStats& stats) {
     std::vector<double> values;
     values.reserve(cells.size());
@@ -87,7 +58,7 @@ void learn_numbers(const std::vector<Cell>& cells, FeatureStats& stats) {
     constexpr double kLargest = std::numeric_limits<double>::max();
     stats.mean = std::clamp(stats.mean, -kLargest, kLargest);
     stats.stddev = std::min(kLargest, n > 1.0 ? std::sqrt(squares / (n - 1.0)) : 0.0);
-    stats.quantiles = quantiles_of(values);
+    stats.quantiles = quantiles(values, FeatureStats::kQuantiles);
 }
 
 void learn_categories(const std::vector<Cell>& cells, const Sample& sample, FeatureStats& stats) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "quantiles.hpp"
+
 namespace ad {
 
 namespace {
@@ -143,14 +145,6 @@ Calibration Calibration::load(Reader& in) {
         throw CorruptModel("calibration scores are not a sorted list of numbers");
     }
     return calibration;
-}
-
-double quantile(const std::vector<double>& sorted, double q) {
-    const double position = q * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(position);
-    if (below + 1 >= sorted.size()) return sorted.back();
-    const double weight = position - static_cast<double>(below);
-    return std::lerp(sorted[below], sorted[below + 1], weight);  // exact between equal values
 }
 
 }  // namespace ad

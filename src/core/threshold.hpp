@@ -44,7 +44,4 @@ class Calibration {
     std::vector<double> scores_;
 };
 
-/// The value below which a fraction q of `sorted` lies (linear interpolation, as numpy's default).
-double quantile(const std::vector<double>& sorted, double q);
-
 }  // namespace ad

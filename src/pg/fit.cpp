@@ -1,9 +1,9 @@
 // The aggregate ad_fit(parameters jsonb, VARIADIC "any") RETURNS bytea.
-#include "core/hash.hpp"
-#include "core/model.hpp"
+#include "core/fit_state.hpp"
 
 #include "module.hpp"
 #include "row_source.hpp"
+#include "training.hpp"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -19,15 +19,12 @@ namespace ad::pg {
 namespace {
 
 constexpr int kFirstValue = 2;  // after the state and the parameters
-constexpr int kMaxIdentity = 64;
 
 /// The state between rows. In a parallel plan, one that came from a worker has no `source`.
 struct FitCall {
     FitState* state;
     RowSource* source;
-    int identities;
-    std::int16_t identity_length[kMaxIdentity];
-    bool identity_by_value[kMaxIdentity];
+    RowIdentity identity;
 };
 
 /// Names and kinds of features as the server knows them, before they become a Schema.
@@ -49,15 +46,7 @@ FitCall* make_call(MemoryContext context) {
     return static_cast<FitCall*>(MemoryContextAllocZero(context, sizeof(FitCall)));
 }
 
-void add_feature(FoundFeatures* found, const char* name, Oid type, bool required) {
-    Converter converter;
-    if (!find_converter(type, &converter)) {
-        if (!required) return;
-        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
-                errmsg("column \"%s\" of type %s cannot be a feature", name, format_type_be(type)),
-                errhint("Features are numbers, booleans, dates and times, or categories (text, "
-                        "enum, uuid, network addresses)."));
-    }
+void add_feature(FoundFeatures* found, const char* name, const Converter& converter) {
     found->names[found->count] = to_utf8(name);
     found->kinds[found->count] = converter.kind;
     ++found->count;
@@ -81,7 +70,8 @@ FoundFeatures features_of_arguments(FunctionCallInfo fcinfo, int first, const Fi
         const char* name = named > 0
                                ? from_utf8(request.features[j].data(), request.features[j].size())
                                : psprintf("f%d", j + 1);
-        add_feature(&found, name, get_fn_expr_argtype(fcinfo->flinfo, first + j), true);
+        const Oid type = get_fn_expr_argtype(fcinfo->flinfo, first + j);
+        add_feature(&found, name, feature_converter(name, type));
     }
     return found;
 }
@@ -97,8 +87,9 @@ FoundFeatures features_of_row(FunctionCallInfo fcinfo, int argument, const FitRe
     FoundFeatures found = make_found(row->natts + named);
     for (int i = 0; named == 0 && i < row->natts; ++i) {
         const FormData_pg_attribute* attribute = TupleDescAttr(row, i);
-        if (attribute->attisdropped) continue;
-        add_feature(&found, NameStr(attribute->attname), attribute->atttypid, false);
+        Converter converter;
+        if (attribute->attisdropped || !find_converter(attribute->atttypid, &converter)) continue;
+        add_feature(&found, NameStr(attribute->attname), converter);
     }
     for (int j = 0; j < named; ++j) {
         const char* name = from_utf8(request.features[j].data(), request.features[j].size());
@@ -106,7 +97,7 @@ FoundFeatures features_of_row(FunctionCallInfo fcinfo, int argument, const FitRe
         for (int i = 0; i < row->natts; ++i) {
             const FormData_pg_attribute* attribute = TupleDescAttr(row, i);
             if (attribute->attisdropped || strcmp(NameStr(attribute->attname), name) != 0) continue;
-            add_feature(&found, name, attribute->atttypid, true);
+            add_feature(&found, name, feature_converter(name, attribute->atttypid));
         }
         if (found.count > before) continue;
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -116,15 +107,14 @@ FoundFeatures features_of_row(FunctionCallInfo fcinfo, int argument, const FitRe
 }
 
 void prepare_identity(FitCall* call, FunctionCallInfo fcinfo, const FitRequest& request) {
-    call->identities = static_cast<int>(request.identity_columns);
-    if (call->identities > PG_NARGS() - kFirstValue) {
+    const int count = static_cast<int>(request.identity_columns);
+    if (count > PG_NARGS() - kFirstValue) {
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("\"identity_columns\" is %d, but only %d values were given",
-                       call->identities, PG_NARGS() - kFirstValue));
+                errmsg("\"identity_columns\" is %d, but only %d values were given", count,
+                       PG_NARGS() - kFirstValue));
     }
-    for (int i = 0; i < call->identities; ++i) {
-        const Oid type = get_fn_expr_argtype(fcinfo->flinfo, kFirstValue + i);
-        get_typlenbyval(type, &call->identity_length[i], &call->identity_by_value[i]);
+    for (int k = 0; k < count; ++k) {
+        add_identity_column(&call->identity, get_fn_expr_argtype(fcinfo->flinfo, kFirstValue + k));
     }
 }
 
@@ -139,7 +129,7 @@ FitCall* start(FunctionCallInfo fcinfo, MemoryContext context) {
         own<FitRequest>(CurrentMemoryContext, [&] { return FitRequest::parse(text); });
     FitCall* call = make_call(context);
     prepare_identity(call, fcinfo, *request);
-    const int first = kFirstValue + call->identities;
+    const int first = kFirstValue + call->identity.count;
     FoundFeatures found{};
     switch (form_of_arguments(fcinfo, first)) {
         case RowSource::Form::Row:
@@ -162,34 +152,26 @@ FitCall* start(FunctionCallInfo fcinfo, MemoryContext context) {
     return call;
 }
 
-std::uint64_t identity_hash(const FitCall* call, FunctionCallInfo fcinfo) {
+std::uint64_t hash_arguments(const FitCall* call, FunctionCallInfo fcinfo) {
     auto hash = static_cast<std::uint64_t>(call->state->request().random_seed);
-    for (int i = 0; i < call->identities; ++i) {
-        const int argument = kFirstValue + i;
-        hash = hash_identity(hash, PG_GETARG_DATUM(argument), PG_ARGISNULL(argument),
-                             call->identity_length[i], call->identity_by_value[i]);
+    for (int k = 0; k < call->identity.count; ++k) {
+        const int argument = kFirstValue + k;
+        hash = hash_identity(call->identity, k, hash, PG_GETARG_DATUM(argument),
+                             PG_ARGISNULL(argument));
     }
     return hash;
 }
 
-/// Without an identity: the values themselves, told apart by the place in this process's stream.
-std::uint64_t content_hash(const FitCall* call) {
-    const std::uint64_t seed = static_cast<std::uint64_t>(call->state->request().random_seed);
-    const std::uint64_t place = call->state->rows_seen();
-    return hash_bytes(call->source->cells, sizeof(Cell) * call->source->count,
-                      hash_bytes(&place, sizeof(place), seed));
-}
-
 void add_row(FitCall* call, FunctionCallInfo fcinfo) {
-    const bool identified = call->identities > 0;
+    const bool identified = call->identity.count > 0;
     std::uint64_t hash = 0;
     if (identified) {
-        hash = identity_hash(call, fcinfo);
+        hash = hash_arguments(call, fcinfo);
         if (!call->state->offer(hash)) return;
     }
     read_row(call->source, fcinfo, false);
     if (!identified) {
-        hash = content_hash(call);
+        hash = hash_content(call->state, call->source->cells);
         if (!call->state->offer(hash)) return;
     }
     run([&] { call->state->add(hash, call->source->cells, call->source->texts); });
@@ -205,9 +187,8 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(_ad_fit_transition);
 PGDLLEXPORT Datum _ad_fit_transition(PG_FUNCTION_ARGS) {
-    MemoryContext const context = aggregate_context(fcinfo);
-    auto* call = PG_ARGISNULL(0) ? nullptr : reinterpret_cast<FitCall*>(PG_GETARG_POINTER(0));
-    if (call == nullptr) call = start(fcinfo, context);
+    auto* call = PG_ARGISNULL(0) ? start(fcinfo, aggregate_context(fcinfo))
+                                 : reinterpret_cast<FitCall*>(PG_GETARG_POINTER(0));
     add_row(call, fcinfo);
     PG_RETURN_POINTER(call);
 }
@@ -253,9 +234,6 @@ PGDLLEXPORT Datum _ad_fit_final(PG_FUNCTION_ARGS) {
     aggregate_context(fcinfo);
     if (PG_ARGISNULL(0)) PG_RETURN_NULL();
     const auto* call = reinterpret_cast<FitCall*>(PG_GETARG_POINTER(0));
-    const std::uint64_t max_memory = max_training_memory_bytes();
-    const auto* bytes = own<std::string>(
-        CurrentMemoryContext, [&] { return ad::Model::fit(*call->state, max_memory).save(); });
-    PG_RETURN_BYTEA_P(make_bytea(*bytes));
+    PG_RETURN_BYTEA_P(fit_model(call->state));
 }
 }

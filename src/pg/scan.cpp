@@ -19,13 +19,6 @@ T* make_array(std::size_t count) {
     return static_cast<T*>(palloc0(sizeof(T) * count));
 }
 
-int find_column(TupleDesc descriptor, const char* name) {
-    for (int i = 0; i < descriptor->natts; ++i) {
-        if (strcmp(NameStr(TupleDescAttr(descriptor, i)->attname), name) == 0) return i;
-    }
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" does not exist", name));
-}
-
 void find_features(SourceScan* scan) {
     const Schema& schema = scan->cached->model->schema();
     for (int j = 0; j < scan->features; ++j) {
@@ -130,14 +123,23 @@ SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool ke
     return scan;
 }
 
-void run_scan(SourceScan* scan, const char* query) {
+int find_column(TupleDesc descriptor, const char* name) {
+    for (int i = 0; i < descriptor->natts; ++i) {
+        if (strcmp(NameStr(TupleDescAttr(descriptor, i)->attname), name) == 0) return i;
+    }
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" does not exist", name));
+}
+
+void read_query(const char* query, DestReceiver* receiver) {
     SPIExecuteOptions options{};
-    options.dest = &scan->receiver;
+    options.dest = receiver;
     options.read_only = true;  // in the snapshot of the statement, like the rest of it
     if (SPI_execute_extended(query, &options) != SPI_OK_SELECT) {
         elog(ERROR, "could not read the source");
     }
 }
+
+void run_scan(SourceScan* scan, const char* query) { read_query(query, &scan->receiver); }
 
 void load_row(SourceScan* scan, int i) {
     ExecStoreMinimalTuple(scan->rows[i], scan->row, false);

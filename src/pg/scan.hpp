@@ -57,6 +57,13 @@ SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool ke
 /// Runs `query` within SPI and scores its rows.
 void run_scan(SourceScan* scan, const char* query);
 
+/// Runs a query within SPI and hands its rows to `receiver`, whose mydest must be DestTuplestore:
+/// SPI counts DestNone as no query.
+void read_query(const char* query, DestReceiver* receiver);
+
+/// The place of a column in a query's rows; raises if there is none.
+int find_column(TupleDesc descriptor, const char* name);
+
 /// Makes row i of the block the row at hand.
 void load_row(SourceScan* scan, int i);
 

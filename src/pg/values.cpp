@@ -251,15 +251,4 @@ Cell json_to_cell(const Feature& feature, const JsonbValue* value, std::string_v
     }
 }
 
-std::uint64_t hash_identity(std::uint64_t hash, Datum value, bool isnull, std::int16_t length,
-                            bool by_value) {
-    if (isnull) return hash_bytes(nullptr, 0, hash);
-    if (by_value) return hash_bytes(&value, sizeof(value), hash);
-    if (length > 0) return hash_bytes(DatumGetPointer(value), length, hash);
-    if (length == -2)
-        return hash_bytes(DatumGetCString(value), strlen(DatumGetCString(value)), hash);
-    const varlena* packed = PG_DETOAST_DATUM_PACKED(value);
-    return hash_bytes(VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed), hash);
-}
-
 }  // namespace ad::pg

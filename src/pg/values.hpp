@@ -42,8 +42,4 @@ std::string_view to_text(const Converter& converter, Datum value);
 /// A value of a JSON object, for a feature of the given kind; `text` as of to_text.
 Cell json_to_cell(const Feature& feature, const JsonbValue* value, std::string_view* text);
 
-/// A hash of a row's identity: combines the bytes of `value` into `hash`.
-std::uint64_t hash_identity(std::uint64_t hash, Datum value, bool isnull, std::int16_t length,
-                            bool by_value);
-
 }  // namespace ad::pg

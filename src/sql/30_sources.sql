@@ -144,18 +144,15 @@ LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT CASE
-        WHEN cardinality(_ad_key_columns(source)) > 0
-        THEN (SELECT array_agg(format('%I.%I', relname, k)) FROM unnest(_ad_key_columns(source)) k)
-        WHEN relkind IN ('r', 'm') AND NOT relhassubclass
-        THEN ARRAY[format('%I.ctid', relname)]
-        WHEN relkind IN ('r', 'p')
-        THEN ARRAY[format('%I.tableoid', relname), format('%I.ctid', relname)]
+        WHEN cardinality(_ad_key_columns(source)) > 0 THEN _ad_key_columns(source)
+        WHEN relkind IN ('r', 'm') AND NOT relhassubclass THEN ARRAY['ctid']
+        WHEN relkind IN ('r', 'p') THEN ARRAY['tableoid', 'ctid']
         ELSE '{}'
     END
     FROM pg_class WHERE oid = source
 $$;
 COMMENT ON FUNCTION _ad_identity(regclass) IS
-'expressions that identify a row for sampling: primary key, else its place in the table, else none';
+'columns that identify a row for sampling: primary key, else its place in the table, else none';
 
 CREATE FUNCTION _ad_query_source(query text, caller_path text, OUT result bytea)
 LANGUAGE plpgsql

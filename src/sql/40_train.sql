@@ -21,6 +21,46 @@ $$;
 COMMENT ON FUNCTION _ad_fit_options(text, jsonb, jsonb, jsonb, text[], integer, bigint, bigint) IS
 'the first argument of ad_fit, with settings for what is null';
 
+CREATE FUNCTION _ad_fit_rows(query text, options jsonb, identity text[]) RETURNS bytea
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_fit_rows(text, jsonb, text[]) IS
+'ad_fit over the rows of a query, in this process: takes the columns of the rows that it keeps only';
+
+CREATE FUNCTION _ad_fit_query(source regclass, features text[], options jsonb, condition text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    max_plain_arguments constant integer := 90;
+    name text := _ad_source(source);
+    relation text := (SELECT relname FROM pg_class WHERE oid = source);
+    identity text[] := _ad_identity(source);
+    identifiers text := (SELECT string_agg(format('%I.%I, ', relation, k), '' ORDER BY n) FROM unnest(identity) WITH ORDINALITY u(k, n));
+    columns text := (SELECT string_agg(format('%I.%I', relation, f), ', ' ORDER BY n) FROM unnest(features) WITH ORDINALITY u(f, n));
+    of_table boolean := EXISTS (SELECT FROM pg_class WHERE oid = source AND relkind IN ('r', 'p', 'm'))
+                        AND has_table_privilege(source, 'SELECT');
+BEGIN
+    -- Without an identity, the sample depends on the order in which one process sees the rows.
+    IF cardinality(identity) > 0 AND current_setting('max_parallel_workers_per_gather') <> '0' THEN
+        IF cardinality(features) + cardinality(identity) > max_plain_arguments THEN
+            columns := _ad_row_of(source);
+        END IF;
+        RETURN format('SELECT %s.ad_fit(%L::pg_catalog.jsonb, %s%s) FROM %s WHERE %s', '@extschema@',
+                      options || jsonb_build_object('identity_columns', cardinality(identity)),
+                      identifiers, columns, name, condition);
+    END IF;
+    -- all columns of a table come as they are stored; chosen ones are taken out of every row
+    IF of_table THEN
+        columns := format('%I.*', relation);
+        identifiers := CASE WHEN identity <@ ARRAY['tableoid', 'ctid'] THEN identifiers END;
+    END IF;
+    RETURN format('SELECT %s._ad_fit_rows(%L, %L::pg_catalog.jsonb, %L)', '@extschema@',
+                  format('SELECT %s%s FROM %s WHERE %s', identifiers, columns, name, condition), options, identity);
+END
+$$;
+COMMENT ON FUNCTION _ad_fit_query(regclass, text[], jsonb, text) IS
+'query that fits a model on a source: by a parallel aggregate, or in this process where parallel query is off';
+
 CREATE FUNCTION _ad_fit_source(
     source regclass, features text[], options jsonb, condition text, caller_path text
 ) RETURNS bytea
@@ -28,36 +68,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    max_plain_arguments constant integer := 90;
-    name text := _ad_source(source);
-    identity text[] := _ad_identity(source);
-    relname text := (SELECT c.relname FROM pg_class c WHERE c.oid = source);
-    columns text := (SELECT string_agg(format('%I.%I', relname, f), ', ') FROM unnest(features) f);
-    workers constant text := current_setting('max_parallel_workers_per_gather');
-    model bytea;
+    model bytea := _ad_query_source(_ad_fit_query(source, features, options, condition), caller_path);
 BEGIN
-    -- Without an identity, the sample depends on the order in which one process sees the rows.
-    IF cardinality(identity) = 0 THEN
-        PERFORM set_config('max_parallel_workers_per_gather', '0', true);
-    END IF;
-    IF cardinality(features) + cardinality(identity) > max_plain_arguments THEN
-        columns := _ad_row_of(source);
-    END IF;
-    model := _ad_query_source(
-        format('SELECT %s.ad_fit(%L::pg_catalog.jsonb, %s) FROM %s WHERE %s', '@extschema@',
-               options || jsonb_build_object('identity_columns', cardinality(identity)),
-               array_to_string(identity || columns, ', '), name, condition),
-        caller_path);
-    PERFORM set_config('max_parallel_workers_per_gather', workers, true);
     IF model IS NULL THEN
-        RAISE EXCEPTION 'there are no rows to train on in %', name
+        RAISE EXCEPTION 'there are no rows to train on in %', _ad_source(source)
             USING ERRCODE = 'data_exception',
                   HINT = 'The source is empty, where_clause excludes every row, or row-level security hides them.';
     END IF;
     RETURN model;
 END
 $$;
-COMMENT ON FUNCTION _ad_fit_source(regclass, text[], jsonb, text, text) IS 'runs ad_fit over a source';
+COMMENT ON FUNCTION _ad_fit_source(regclass, text[], jsonb, text, text) IS 'fits a model on a source';
 
 CREATE FUNCTION _ad_register(
     model_name text, model bytea, source_table text, description text, activate boolean, metrics jsonb

@@ -8,6 +8,7 @@
 
 #include "core/hash.hpp"
 #include "core/model.hpp"
+#include "core/quantiles.hpp"
 #include "core/registry.hpp"
 
 namespace ad::test {
