@@ -4,7 +4,7 @@
 #include "forest_kernel.hpp"
 
 #include <algorithm>
-#include <bit>
+#include <numeric>
 
 namespace ad {
 
@@ -21,14 +21,18 @@ class KernelBuilder {
         }
         if (kernel_.height_ > ForestKernel::kMaxHeight) return false;
         if (!collect_thresholds(columns)) return false;
+        std::vector<std::vector<std::int8_t>> tables;
         for (std::size_t next = 0; next < trees_.size();) {
             poll();
             const std::size_t end = take_group(next);
             if (end == next) return false;
             ForestKernel::Group group;
-            group.rank_of = make_rank_table();
-            for (; next < end; ++next) group.trees.push_back(emit_tree(next, group.rank_of));
+            tables.push_back(make_rank_table());
+            for (; next < end; ++next) group.trees.push_back(emit_tree(next, tables.back()));
             kernel_.groups_.push_back(std::move(group));
+        }
+        for (std::size_t place = 0; place < used_.size(); ++place) {
+            for (const auto& table : tables) kernel_.group_ranks_.push_back(table[place]);
         }
         // a walk down kTogether trees starts at any of them
         kernel_.heap_.resize(kernel_.heap_.size() + ForestKernel::kTogether * ForestKernel::kLeaves,
@@ -57,6 +61,13 @@ class KernelBuilder {
             // ranks from 0 to the number of thresholds, and one for a missing value
             offset += static_cast<std::uint32_t>(values.size()) + 2;
         }
+        kernel_.by_levels_.resize(columns);
+        std::iota(kernel_.by_levels_.begin(), kernel_.by_levels_.end(), std::uint16_t{0});
+        std::stable_sort(kernel_.by_levels_.begin(), kernel_.by_levels_.end(),
+                         [&](std::uint16_t a, std::uint16_t b) {
+                             return kernel_.columns_[a].table.levels() <
+                                    kernel_.columns_[b].table.levels();
+                         });
         used_.assign(offset, 0);
         for (const ForestTree& tree : trees_) ranks_.push_back(ranks_of(tree));
         return true;
@@ -186,6 +197,8 @@ class KernelBuilder {
     void add_to_heap(std::size_t t, const std::vector<std::int8_t>& rank_of) {
         const std::size_t first = kernel_.heap_.size();
         kernel_.heap_.resize(first + ForestKernel::kLeaves, kAlwaysLeft);
+        UpperNodes& upper = kernel_.upper_.emplace_back();
+        std::fill(std::begin(upper.rank), std::end(upper.rank), ForestKernel::kMissingRank);
         place_nodes(t, 0, 1, rank_of, &kernel_.heap_[first]);
     }
 
@@ -195,6 +208,10 @@ class KernelBuilder {
         const ForestNode& node = trees_[t].nodes[i];
         const int rank = rank_of[place_of(t, i)] + 128 + node.missing_left;
         heap[at] = static_cast<std::uint16_t>(rank << 8 | plane_of(node));
+        if (at < UpperNodes::kNodes) {
+            kernel_.upper_[t].plane[at] = static_cast<std::uint8_t>(plane_of(node));
+            kernel_.upper_[t].rank[at] = static_cast<std::uint8_t>(rank);
+        }
         place_nodes(t, i + 1, 2 * at, rank_of, heap);
         place_nodes(t, node.right, 2 * at + 1, rank_of, heap);
     }
@@ -213,11 +230,11 @@ ForestKernel::ForestKernel(const std::vector<ForestTree>& trees, std::size_t col
 std::size_t ForestKernel::memory_bytes() const {
     std::size_t bytes = compares_.size() * sizeof(ForestCompare) +
                         merges_.size() * sizeof(ForestMerge) +
-                        (paths_.size() + heap_.size()) * sizeof(std::uint32_t);
+                        paths_.size() * sizeof(std::uint32_t) +
+                        heap_.size() * sizeof(std::uint16_t) + upper_.size() * sizeof(UpperNodes);
     for (const Column& column : columns_) bytes += column.table.memory_bytes();
-    for (const Group& group : groups_)
-        bytes += group.rank_of.size() + group.trees.size() * sizeof(Tree);
-    return bytes;
+    for (const Group& group : groups_) bytes += group.trees.size() * sizeof(Tree);
+    return bytes + group_ranks_.size();
 }
 
 /// Working memory for blocks of rows.
@@ -250,14 +267,16 @@ struct ForestKernel::Block {
         for (std::size_t i = 0; i < rows; ++i) out[i] = std::isnan(values[i]) ? missing : out[i];
     }
 
-    void fill_planes(const std::vector<Column>& columns, const Group& group, std::size_t chunks) {
-        for (std::size_t j = 0; j < columns.size(); ++j) {
-            const std::int8_t* rank_of = group.rank_of.data() + columns[j].offset;
+    void fill_planes(const ForestKernel& kernel, std::size_t group, std::size_t chunks) {
+        const std::size_t groups = kernel.groups_.size();
+        for (std::size_t j = 0; j < kernel.columns_.size(); ++j) {
+            const std::int8_t* rank_of = kernel.ranks_in_groups(kernel.columns_[j], 0) + group;
             const std::uint16_t* rank = ranks.data() + j * kBlockRows;
             Line* right = &planes[2 * j * kBlockChunks];
             Line* left = right + kBlockChunks;
             for (std::size_t c = 0; c < chunks; ++c, rank += kChunkRows) {
-                for (std::size_t i = 0; i < kChunkRows; ++i) right[c].rank[i] = rank_of[rank[i]];
+                for (std::size_t i = 0; i < kChunkRows; ++i)
+                    right[c].rank[i] = rank_of[rank[i] * groups];
                 // kMissingRank + 1 is 0: a missing value goes left
                 for (std::size_t i = 0; i < kChunkRows; ++i) {
                     left[c].rank[i] = static_cast<std::int8_t>(right[c].rank[i] + 1U);
@@ -281,14 +300,14 @@ struct ForestKernel::Block {
 };
 
 /// Adds the paths of one group of trees to `block.totals`; returns the paths of the next group.
-const std::uint32_t* ForestKernel::sum_group(const Group& group, const ForestLoops& loops,
+const std::uint32_t* ForestKernel::sum_group(std::size_t group, const ForestLoops& loops,
                                              const std::uint32_t* paths, std::size_t rows,
                                              Block& block) const {
     const std::size_t chunks = (rows + kChunkRows - 1) / kChunkRows;
-    block.fill_planes(columns_, group, chunks);
+    block.fill_planes(*this, group, chunks);
     std::fill_n(block.totals, rows, 0);
     std::size_t pending = 0;
-    for (const Tree& tree : group.trees) {
+    for (const Tree& tree : groups_[group].trees) {
         BlockBits* words = block.words.data();
         loops.compare(compares_.data() + tree.first_compare, tree.compares, block.planes[0].rank,
                       chunks, words);
@@ -313,46 +332,85 @@ void ForestKernel::sum_blocks(const Columns& rows, const ForestLoops& loops,
         }
         std::fill_n(sums + start, count, 0);
         const std::uint32_t* paths = paths_.data();
-        for (const Group& group : groups_) {
-            paths = sum_group(group, loops, paths, count, block);
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            paths = sum_group(g, loops, paths, count, block);
             for (std::size_t i = 0; i < count; ++i) sums[start + i] += block.totals[i];
         }
     }
 }
 
-void ForestKernel::sum_each(const Columns& rows, std::uint64_t* sums) const {
-    std::uint16_t planes[2 * kMaxWalkColumns];
-    std::vector<std::uint16_t> ranks(columns_.size());
-    for (std::size_t i = 0; i < rows.rows; ++i) {
-        for (std::size_t j = 0; j < columns_.size(); ++j) {
-            const RankTable& table = columns_[j].table;
-            const double value = rows.at(i, j);
-            ranks[j] = static_cast<std::uint16_t>(std::isnan(value) ? table.count() + 1
-                                                                    : table.rank(value));
-        }
-        sums[i] = 0;
-        const std::uint32_t* paths = paths_.data();
-        const std::uint16_t* heap = heap_.data();
-        for (const Group& group : groups_) {
-            for (std::size_t j = 0; j < columns_.size(); ++j) {
-                const auto rank =
-                    static_cast<std::uint8_t>(group.rank_of[columns_[j].offset + ranks[j]] + 128);
-                planes[2 * j] = static_cast<std::uint16_t>(rank << 8);
-                planes[2 * j + 1] = static_cast<std::uint16_t>((rank + 1) << 8);
+/// One row, ready for the trees of a group. What is not set is not used.
+struct ForestKernel::Row {
+    const std::int8_t* ranks[kMaxWalkColumns];  ///< of each column: in every group
+    std::uint16_t planes[2 * kMaxWalkColumns];  ///< of ranks in the group, shifted as in heap_
+    std::uint8_t upper[UpperNodes::kMaxPlanes];
+
+    /// Columns whose tables have as many levels side by side: a loop of always the same length is
+    /// what the CPU predicts best.
+    void rank(const ForestKernel& kernel, const Columns& rows, std::size_t row) {
+        constexpr std::size_t kTables = 5;
+        const auto& order = kernel.by_levels_;
+        for (std::size_t next = 0; next < order.size();) {
+            const std::size_t start = next;
+            const unsigned levels = kernel.columns_[order[start]].table.levels();
+            const RankTable* tables[kTables];
+            double values[kTables];
+            std::uint32_t found[kTables];
+            for (std::size_t k = 0; k < kTables; ++k) {
+                const bool same =
+                    next < order.size() && kernel.columns_[order[next]].table.levels() == levels;
+                const std::size_t j = order[same ? next++ : next - 1];
+                tables[k] = &kernel.columns_[j].table;
+                values[k] = rows.at(row, j);
             }
-            for (std::size_t t = 0; t < group.trees.size(); t += kTogether) {
-                const std::size_t count = std::min(kTogether, group.trees.size() - t);
-                sums[i] += walk_trees(heap, paths, planes, count);
-                heap += count * kLeaves;
-                paths += count * kLeaves;
+            RankTable::rank_each(tables, values, found);
+            for (std::size_t k = 0; start + k < next; ++k) {
+                const std::size_t j = order[start + k];
+                const std::size_t rank = std::isnan(values[k]) ? tables[k]->count() + 1 : found[k];
+                ranks[j] = kernel.ranks_in_groups(kernel.columns_[j], rank);
+            }
+        }
+    }
+
+    void enter(std::size_t group, std::size_t columns) {
+        for (std::size_t j = 0; j < columns; ++j) {
+            const auto rank = static_cast<std::uint8_t>(ranks[j][group] + 128);
+            const auto left = static_cast<std::uint8_t>(rank + 1);
+            planes[2 * j] = static_cast<std::uint16_t>(rank << 8);
+            planes[2 * j + 1] = static_cast<std::uint16_t>(left << 8);
+            if (2 * j >= UpperNodes::kMaxPlanes) continue;
+            upper[2 * j] = rank;
+            upper[2 * j + 1] = left;
+        }
+    }
+};
+
+void ForestKernel::sum_each(const Columns& rows, const ForestLoops& loops,
+                            std::uint64_t* sums) const {
+    const bool decides = loops.decide != nullptr && 2 * columns_.size() <= UpperNodes::kMaxPlanes;
+    Row row;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        row.rank(*this, rows, i);
+        sums[i] = 0;
+        std::size_t first = 0;
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            row.enter(g, columns_.size());
+            const std::size_t together = decides ? kDecided : kTogether;
+            for (const std::size_t end = first + groups_[g].trees.size(); first < end;) {
+                const std::size_t count = std::min(together, end - first);
+                sums[i] += !decides                ? walk_trees(row, first, count)
+                           : height_ == kMaxHeight ? decide_trees<true>(row, loops, first, count)
+                                                   : decide_trees<false>(row, loops, first, count);
+                first += count;
             }
         }
     }
 }
 
-/// The paths of one row in `count` trees, kTogether at most.
-std::uint64_t ForestKernel::walk_trees(const std::uint16_t* heap, const std::uint32_t* paths,
-                                       const std::uint16_t* planes, std::size_t count) const {
+/// The paths of a row in `count` trees, kTogether at most: node by node, one level after the other
+/// in all of them, because each walk for itself would wait for memory.
+std::uint64_t ForestKernel::walk_trees(const Row& row, std::size_t first, std::size_t count) const {
+    const std::uint16_t* heap = heap_.data() + first * kLeaves;
     std::uint64_t at[kTogether];
     for (std::size_t k = 0; k < kTogether; ++k) at[k] = 1;
     for (std::uint32_t level = 0; level < height_; ++level) {
@@ -360,12 +418,58 @@ std::uint64_t ForestKernel::walk_trees(const std::uint16_t* heap, const std::uin
         for (std::size_t k = 0; k < kTogether; ++k) {
             const std::uint16_t node = heap[k * kLeaves + at[k]];
             // a rank above the node's is so with the plane in the low bits as well
-            at[k] = descend(at[k], node, planes[node & 0xff]);
+            at[k] = descend(at[k], node, row.planes[node & 0xff]);
         }
     }
-    const std::uint32_t first = 1U << height_;
+    const std::uint32_t* paths = paths_.data() + first * kLeaves;
+    const std::size_t leaf = std::size_t{1} << height_;
     std::uint64_t sum = 0;
-    for (std::size_t k = 0; k < count; ++k) sum += paths[k * kLeaves + at[k] - first];
+    for (std::size_t k = 0; k < count; ++k) sum += paths[k * kLeaves + at[k] - leaf];
+    return sum;
+}
+
+/// As walk_trees, in kDecided trees at most. All upper nodes are compared at once: the way through
+/// them is in registers. kFull: the forest has kMaxHeight levels.
+template <bool kFull>
+std::uint64_t ForestKernel::decide_trees(const Row& row, const ForestLoops& loops,
+                                         std::size_t first, std::size_t count) const {
+    std::uint64_t decisions[kDecided];
+    loops.decide(upper_.data() + first, count, row.upper, decisions);
+    const std::uint32_t height = kFull ? kMaxHeight : height_;
+    const std::uint32_t absent = UpperNodes::kLevels - std::min(height, UpperNodes::kLevels);
+    const std::size_t leaf = std::size_t{1} << height;
+    const std::uint16_t* heap = heap_.data() + first * kLeaves;
+    const std::uint32_t* paths = paths_.data() + first * kLeaves - leaf;
+    std::fill(decisions + count, decisions + kDecided, 0);
+    std::uint64_t sum = 0;
+    for (std::size_t start = 0; start < count; start += kTogether) {
+        std::uint64_t at[kTogether];
+#pragma GCC unroll 8
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            at[k] = 1;
+#pragma GCC unroll 6
+            for (std::uint32_t level = 0; level < UpperNodes::kLevels; ++level) {
+                at[k] = descend(at[k], decisions[start + k]);
+            }
+            at[k] >>= absent;
+        }
+#pragma GCC unroll 2
+        for (std::uint32_t level = UpperNodes::kLevels; level < height; ++level) {
+#pragma GCC unroll 8
+            for (std::size_t k = 0; k < kTogether; ++k) {
+                const std::uint16_t node = heap[k * kLeaves + at[k]];
+                at[k] = descend(at[k], node, row.planes[node & 0xff]);
+            }
+        }
+        if (start + kTogether <= count) {
+#pragma GCC unroll 8
+            for (std::size_t k = 0; k < kTogether; ++k) sum += paths[k * kLeaves + at[k]];
+        } else {
+            for (std::size_t k = 0; start + k < count; ++k) sum += paths[k * kLeaves + at[k]];
+        }
+        heap += kTogether * kLeaves;
+        paths += kTogether * kLeaves;
+    }
     return sum;
 }
 

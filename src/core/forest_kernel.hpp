@@ -24,14 +24,14 @@ class ForestKernel {
     /// As walk_forest.
     void sum_paths(const Columns& rows, std::uint64_t* sums) const {
         if (few(rows.rows)) {
-            sum_each(rows, sums);
+            sum_each(rows, forest_loops().back(), sums);
         } else {
             sum_blocks(rows, forest_loops().back(), sums);
         }
     }
 
     void sum_blocks(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
-    void sum_each(const Columns& rows, std::uint64_t* sums) const;
+    void sum_each(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
 
     std::size_t memory_bytes() const;
 
@@ -45,9 +45,10 @@ class ForestKernel {
     static constexpr std::size_t kLeaves = std::size_t{1} << kMaxHeight;
     static constexpr int kMaxRank = 253;
     static constexpr std::uint8_t kMissingRank = 255;
-    static constexpr std::size_t kMaxWalkColumns = 128;  ///< planes have 8 bits there
-    static constexpr std::size_t kTogether =
-        8;  ///< walks down as many trees hide each other's latency
+    static constexpr std::size_t kMaxWalkColumns = 128;  ///< planes have 8 bits in heap_
+    // Trees side by side: walks hide each other's latency.
+    static constexpr std::size_t kTogether = 8;
+    static constexpr std::size_t kDecided = 64;
 
     /// A leaf's code is the decisions on the way to it, the first as the highest of height_ bits,
     /// 1 for right. Below a leaf that is higher up, any bits do.
@@ -61,28 +62,38 @@ class ForestKernel {
     /// Trees whose thresholds in any one column are at most kMaxRank + 1.
     struct Group {
         std::vector<Tree> trees;
-        std::vector<std::int8_t> rank_of;  ///< by offset of the column + rank in the forest
     };
     struct Column {
         RankTable table;       ///< of its thresholds
-        std::uint32_t offset;  ///< in rank_of
+        std::uint32_t offset;  ///< of its ranks in group_ranks_
     };
 
+    /// A rank among all thresholds of a column, as a rank in each group.
+    const std::int8_t* ranks_in_groups(const Column& column, std::size_t rank) const {
+        return group_ranks_.data() + (column.offset + rank) * groups_.size();
+    }
+
     struct Block;
-    const std::uint32_t* sum_group(const Group& group, const ForestLoops& loops,
+    const std::uint32_t* sum_group(std::size_t group, const ForestLoops& loops,
                                    const std::uint32_t* paths, std::size_t rows,
                                    Block& block) const;
-    std::uint64_t walk_trees(const std::uint16_t* heap, const std::uint32_t* paths,
-                             const std::uint16_t* planes, std::size_t count) const;
+    struct Row;
+    std::uint64_t walk_trees(const Row& row, std::size_t first, std::size_t count) const;
+    template <bool kFull>
+    std::uint64_t decide_trees(const Row& row, const ForestLoops& loops, std::size_t first,
+                               std::size_t count) const;
 
     std::uint32_t height_ = 0;  ///< of the highest tree
     std::vector<Column> columns_;
+    std::vector<std::uint16_t> by_levels_;  ///< the columns, in the order of their tables' levels
     std::vector<Group> groups_;
+    std::vector<std::int8_t> group_ranks_;  ///< less by 128
     std::vector<ForestCompare> compares_;
     std::vector<ForestMerge> merges_;
     // Of each tree kLeaves elements.
     std::vector<std::uint32_t> paths_;  ///< by the code of the leaf
     std::vector<std::uint16_t> heap_;   ///< rank << 8 | plane; the children of i are 2 i, 2 i + 1
+    std::vector<UpperNodes> upper_;     ///< of each tree: the same once more
 };
 
 }  // namespace ad

@@ -156,24 +156,40 @@ namespace {
     }
 }
 
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512vbmi")]] void decide_avx512(
+    const UpperNodes* trees, std::size_t count,
+    const std::uint8_t (&planes)[UpperNodes::kMaxPlanes], std::uint64_t* decisions) {
+    const __m512i low = _mm512_loadu_si512(planes);
+    const __m512i high = _mm512_loadu_si512(planes + 64);
+    for (std::size_t t = 0; t < count; ++t) {
+        const __m512i plane = _mm512_load_si512(trees[t].plane);
+        const __m512i value = _mm512_permutex2var_epi8(low, plane, high);
+        decisions[t] = _mm512_cmpgt_epu8_mask(value, _mm512_load_si512(trees[t].rank));
+    }
+}
+
 constexpr ForestLoops kLoops[] = {
-    {"SSE2", compare_portable, merge_portable, gather_portable},
-    {"AVX2", compare_avx2, merge_avx2, gather_portable},
-    {"AVX-512", compare_avx512, merge_avx512, gather_avx512},
+    {"SSE2", compare_portable, merge_portable, gather_portable, nullptr},
+    {"AVX2", compare_avx2, merge_avx2, gather_portable, nullptr},
+    {"AVX-512", compare_avx512, merge_avx512, gather_avx512, nullptr},
+    {"AVX-512 VBMI", compare_avx512, merge_avx512, gather_avx512, decide_avx512},
 };
 
 }  // namespace
 
 std::span<const ForestLoops> forest_loops() {
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return kLoops;
-    return std::span(kLoops).first(__builtin_cpu_supports("avx2") ? 2 : 1);
+    const std::span<const ForestLoops> all(kLoops);
+    if (!__builtin_cpu_supports("avx2")) return all.first(1);
+    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return all.first(2);
+    return __builtin_cpu_supports("avx512vbmi") ? all : all.first(3);
 }
 
 #else
 
 std::span<const ForestLoops> forest_loops() {
     static constexpr ForestLoops kLoops[] = {
-        {"portable", compare_portable, merge_portable, gather_portable}};
+        {"portable", compare_portable, merge_portable, gather_portable, nullptr}};
     return kLoops;
 }
 

@@ -29,6 +29,16 @@ struct alignas(64) BlockBits {
     std::uint64_t chunk[kBlockChunks];
 };
 
+/// The upper levels of a tree for one row, by the place in the heap; 0 is unused.
+struct alignas(64) UpperNodes {
+    static constexpr std::uint32_t kLevels = 6;
+    static constexpr std::size_t kNodes = std::size_t{1} << kLevels;
+    static constexpr std::size_t kMaxPlanes = 128;
+
+    std::uint8_t plane[kNodes];
+    std::uint8_t rank[kNodes];
+};
+
 struct ForestLoops {
     const char* name;
     /// Writes one word for each of `count` nodes, for the first `chunks` chunks of the block;
@@ -39,6 +49,10 @@ struct ForestLoops {
     /// Turns `height` words, the highest bit first, into one byte a row.
     void (*gather)(const BlockBits* words, const std::uint8_t* places, std::size_t height,
                    std::size_t chunks, std::uint8_t* codes);
+    /// Writes one word for each of `count` trees: a bit for each node, whether the rank in its
+    /// plane of one row is above its own. Null where a walk from node to node is as fast.
+    void (*decide)(const UpperNodes* trees, std::size_t count,
+                   const std::uint8_t (&planes)[UpperNodes::kMaxPlanes], std::uint64_t* decisions);
 };
 
 /// What this CPU can run, the fastest last.

@@ -25,6 +25,19 @@ template <typename Unsigned>
 #endif
 }
 
+/// The same, by bit `at` of the decisions that were made before.
+[[gnu::always_inline]] inline std::uint64_t descend(std::uint64_t at, std::uint64_t decisions) {
+#if defined(__x86_64__)
+    asm("bt %[at], %[decisions]\n\tadc %[at], %[at]"
+        : [at] "+r"(at)
+        : [decisions] "r"(decisions)
+        : "cc");
+    return at;
+#else
+    return 2 * at + ((decisions >> at) & 1);
+#endif
+}
+
 /// A binary search tree without pointers, level by level, in which one that fills all levels up is
 /// searched with a fixed number of steps (Khuong, Morin: "Array Layouts for Comparison-Based
 /// Searching", JEA 2017).
@@ -44,12 +57,36 @@ class RankTable {
     std::size_t count() const { return count_; }
     std::size_t memory_bytes() const { return pivots_.size() * sizeof(std::uint64_t); }
 
+    unsigned levels() const { return levels_; }
+
     /// From 0 to count(). NaN gives anything.
     std::uint32_t rank(double value) const {
-        const std::uint64_t key = key_of(value);
-        std::uint64_t at = 1;
-        for (unsigned level = 0; level < levels_; ++level) at = descend(at, pivots_[at], key);
-        return static_cast<std::uint32_t>(at - pivots_.size());
+        std::uint32_t found[1];
+        const RankTable* tables[] = {this};
+        rank_each(tables, &value, found);
+        return found[0];
+    }
+
+    /// The ranks of values in tables of their own, which have the same number of levels.
+    template <std::size_t kCount>
+    static void rank_each(const RankTable* const (&tables)[kCount], const double* values,
+                          std::uint32_t (&ranks)[kCount]) {
+        std::uint64_t key[kCount];
+        std::uint64_t at[kCount];
+        const std::uint64_t* pivots[kCount];
+        for (std::size_t k = 0; k < kCount; ++k) {
+            key[k] = key_of(values[k]);
+            at[k] = 1;
+            pivots[k] = tables[k]->pivots_.data();
+        }
+        for (unsigned level = 0; level < tables[0]->levels_; ++level) {
+#pragma GCC unroll 6
+            for (std::size_t k = 0; k < kCount; ++k)
+                at[k] = descend(at[k], pivots[k][at[k]], key[k]);
+        }
+        for (std::size_t k = 0; k < kCount; ++k) {
+            ranks[k] = static_cast<std::uint32_t>(at[k] - tables[k]->pivots_.size());
+        }
     }
 
     /// The ranks of kTogether values.
