@@ -17,9 +17,8 @@ class KernelBuilder {
     bool build(std::size_t columns) {
         if (2 * columns > std::numeric_limits<std::uint16_t>::max()) return false;
         for (const ForestTree& tree : trees_) {
-            kernel_.height_ = std::max(kernel_.height_, tree.depth);
+            if (tree.depth > ForestKernel::kMaxHeight) return false;
         }
-        if (kernel_.height_ > ForestKernel::kMaxHeight) return false;
         if (!collect_thresholds(columns)) return false;
         std::vector<std::vector<std::int8_t>> tables;
         for (std::size_t next = 0; next < trees_.size();) {
@@ -37,6 +36,8 @@ class KernelBuilder {
         // a walk down kTogether trees starts at any of them
         kernel_.heap_.resize(kernel_.heap_.size() + ForestKernel::kTogether * ForestKernel::kLeaves,
                              kAlwaysLeft);
+        kernel_.tails_.resize(kernel_.tails_.size() +
+                              ForestKernel::kTogether * ForestKernel::kTails);
         return true;
     }
 
@@ -61,16 +62,27 @@ class KernelBuilder {
             // ranks from 0 to the number of thresholds, and one for a missing value
             offset += static_cast<std::uint32_t>(values.size()) + 2;
         }
-        kernel_.by_levels_.resize(columns);
-        std::iota(kernel_.by_levels_.begin(), kernel_.by_levels_.end(), std::uint16_t{0});
-        std::stable_sort(kernel_.by_levels_.begin(), kernel_.by_levels_.end(),
-                         [&](std::uint16_t a, std::uint16_t b) {
-                             return kernel_.columns_[a].table.levels() <
-                                    kernel_.columns_[b].table.levels();
-                         });
+        make_batches();
         used_.assign(offset, 0);
         for (const ForestTree& tree : trees_) ranks_.push_back(ranks_of(tree));
         return true;
+    }
+
+    void make_batches() {
+        const auto& columns = kernel_.columns_;
+        std::vector<std::uint16_t> order(columns.size());
+        std::iota(order.begin(), order.end(), std::uint16_t{0});
+        const auto levels = [&](std::uint16_t j) { return columns[j].table.levels(); };
+        std::stable_sort(order.begin(), order.end(),
+                         [&](std::uint16_t a, std::uint16_t b) { return levels(a) < levels(b); });
+        for (std::size_t next = 0; next < order.size();) {
+            ForestKernel::Batch& batch = kernel_.batches_.emplace_back();
+            const std::uint16_t first = order[next];
+            for (std::uint16_t& column : batch.column) {
+                const bool same = next < order.size() && levels(order[next]) == levels(first);
+                column = same ? order[next++] : first;
+            }
+        }
     }
 
     std::vector<std::uint16_t> ranks_of(const ForestTree& tree) const {
@@ -185,7 +197,7 @@ class KernelBuilder {
     void place_paths(const ForestTree& tree, std::uint32_t i, std::uint32_t depth,
                      std::uint32_t code, std::uint32_t* paths) {
         if (tree.is_leaf(i)) {
-            const std::uint32_t below = kernel_.height_ - depth;
+            const std::uint32_t below = ForestKernel::kMaxHeight - depth;
             std::fill_n(paths + (std::size_t{code} << below), std::size_t{1} << below,
                         tree.path[i]);
             return;
@@ -200,6 +212,12 @@ class KernelBuilder {
         UpperNodes& upper = kernel_.upper_.emplace_back();
         std::fill(std::begin(upper.rank), std::end(upper.rank), ForestKernel::kMissingRank);
         place_nodes(t, 0, 1, rank_of, &kernel_.heap_[first]);
+        const std::uint16_t* heap = &kernel_.heap_[first];
+        for (std::size_t at = UpperNodes::kNodes; at < 2 * UpperNodes::kNodes; ++at) {
+            const std::uint32_t* paths = &kernel_.paths_[first + 4 * (at - UpperNodes::kNodes)];
+            kernel_.tails_.push_back({{kAlwaysLeft, heap[at], heap[2 * at], heap[2 * at + 1]},
+                                      {paths[0], paths[1], paths[2], paths[3]}});
+        }
     }
 
     void place_nodes(std::size_t t, std::uint32_t i, std::size_t at,
@@ -228,10 +246,10 @@ ForestKernel::ForestKernel(const std::vector<ForestTree>& trees, std::size_t col
 }
 
 std::size_t ForestKernel::memory_bytes() const {
-    std::size_t bytes = compares_.size() * sizeof(ForestCompare) +
-                        merges_.size() * sizeof(ForestMerge) +
-                        paths_.size() * sizeof(std::uint32_t) +
-                        heap_.size() * sizeof(std::uint16_t) + upper_.size() * sizeof(UpperNodes);
+    std::size_t bytes =
+        compares_.size() * sizeof(ForestCompare) + merges_.size() * sizeof(ForestMerge) +
+        paths_.size() * sizeof(std::uint32_t) + heap_.size() * sizeof(std::uint16_t) +
+        upper_.size() * sizeof(UpperNodes) + tails_.size() * sizeof(Tail);
     for (const Column& column : columns_) bytes += column.table.memory_bytes();
     for (const Group& group : groups_) bytes += group.trees.size() * sizeof(Tree);
     return bytes + group_ranks_.size();
@@ -312,7 +330,7 @@ const std::uint32_t* ForestKernel::sum_group(std::size_t group, const ForestLoop
         loops.compare(compares_.data() + tree.first_compare, tree.compares, block.planes[0].rank,
                       chunks, words);
         loops.merge(merges_.data() + tree.first_merge, tree.merges, words);
-        loops.gather(words, tree.bits, height_, chunks, block.codes[pending]);
+        loops.gather(words, tree.bits, chunks, block.codes[pending]);
         if (++pending < Block::kTreesTogether) continue;
         block.add_paths<Block::kTreesTogether>(paths, 0, rows);
         paths += Block::kTreesTogether * kLeaves;
@@ -345,29 +363,22 @@ struct ForestKernel::Row {
     std::uint16_t planes[2 * kMaxWalkColumns];  ///< of ranks in the group, shifted as in heap_
     std::uint8_t upper[UpperNodes::kMaxPlanes];
 
-    /// Columns whose tables have as many levels side by side: a loop of always the same length is
-    /// what the CPU predicts best.
     void rank(const ForestKernel& kernel, const Columns& rows, std::size_t row) {
-        constexpr std::size_t kTables = 5;
-        const auto& order = kernel.by_levels_;
-        for (std::size_t next = 0; next < order.size();) {
-            const std::size_t start = next;
-            const unsigned levels = kernel.columns_[order[start]].table.levels();
+        for (const Batch& batch : kernel.batches_) {
             const RankTable* tables[kTables];
             double values[kTables];
             std::uint32_t found[kTables];
+#pragma GCC unroll 5
             for (std::size_t k = 0; k < kTables; ++k) {
-                const bool same =
-                    next < order.size() && kernel.columns_[order[next]].table.levels() == levels;
-                const std::size_t j = order[same ? next++ : next - 1];
-                tables[k] = &kernel.columns_[j].table;
-                values[k] = rows.at(row, j);
+                tables[k] = &kernel.columns_[batch.column[k]].table;
+                values[k] = rows.at(row, batch.column[k]);
             }
             RankTable::rank_each(tables, values, found);
-            for (std::size_t k = 0; start + k < next; ++k) {
-                const std::size_t j = order[start + k];
+#pragma GCC unroll 5
+            for (std::size_t k = 0; k < kTables; ++k) {
                 const std::size_t rank = std::isnan(values[k]) ? tables[k]->count() + 1 : found[k];
-                ranks[j] = kernel.ranks_in_groups(kernel.columns_[j], rank);
+                ranks[batch.column[k]] =
+                    kernel.ranks_in_groups(kernel.columns_[batch.column[k]], rank);
             }
         }
     }
@@ -398,9 +409,8 @@ void ForestKernel::sum_each(const Columns& rows, const ForestLoops& loops,
             const std::size_t together = decides ? kDecided : kTogether;
             for (const std::size_t end = first + groups_[g].trees.size(); first < end;) {
                 const std::size_t count = std::min(together, end - first);
-                sums[i] += !decides                ? walk_trees(row, first, count)
-                           : height_ == kMaxHeight ? decide_trees<true>(row, loops, first, count)
-                                                   : decide_trees<false>(row, loops, first, count);
+                sums[i] += decides ? decide_trees(row, loops, first, count)
+                                   : walk_trees(row, first, count);
                 first += count;
             }
         }
@@ -413,7 +423,7 @@ std::uint64_t ForestKernel::walk_trees(const Row& row, std::size_t first, std::s
     const std::uint16_t* heap = heap_.data() + first * kLeaves;
     std::uint64_t at[kTogether];
     for (std::size_t k = 0; k < kTogether; ++k) at[k] = 1;
-    for (std::uint32_t level = 0; level < height_; ++level) {
+    for (std::uint32_t level = 0; level < kMaxHeight; ++level) {
 #pragma GCC unroll 8
         for (std::size_t k = 0; k < kTogether; ++k) {
             const std::uint16_t node = heap[k * kLeaves + at[k]];
@@ -422,53 +432,27 @@ std::uint64_t ForestKernel::walk_trees(const Row& row, std::size_t first, std::s
         }
     }
     const std::uint32_t* paths = paths_.data() + first * kLeaves;
-    const std::size_t leaf = std::size_t{1} << height_;
     std::uint64_t sum = 0;
-    for (std::size_t k = 0; k < count; ++k) sum += paths[k * kLeaves + at[k] - leaf];
+    for (std::size_t k = 0; k < count; ++k) sum += paths[k * kLeaves + at[k] - kLeaves];
     return sum;
 }
 
 /// As walk_trees, in kDecided trees at most. All upper nodes are compared at once: the way through
-/// them is in registers. kFull: the forest has kMaxHeight levels.
-template <bool kFull>
+/// them is in registers.
 std::uint64_t ForestKernel::decide_trees(const Row& row, const ForestLoops& loops,
                                          std::size_t first, std::size_t count) const {
-    std::uint64_t decisions[kDecided];
-    loops.decide(upper_.data() + first, count, row.upper, decisions);
-    const std::uint32_t height = kFull ? kMaxHeight : height_;
-    const std::uint32_t absent = UpperNodes::kLevels - std::min(height, UpperNodes::kLevels);
-    const std::size_t leaf = std::size_t{1} << height;
-    const std::uint16_t* heap = heap_.data() + first * kLeaves;
-    const std::uint32_t* paths = paths_.data() + first * kLeaves - leaf;
-    std::fill(decisions + count, decisions + kDecided, 0);
+    std::uint64_t places[kDecided];
+    loops.decide(upper_.data() + first, count, row.upper, places);
+    const Tail* tails = tails_.data() + first * kTails - kTails;
     std::uint64_t sum = 0;
-    for (std::size_t start = 0; start < count; start += kTogether) {
-        std::uint64_t at[kTogether];
-#pragma GCC unroll 8
-        for (std::size_t k = 0; k < kTogether; ++k) {
-            at[k] = 1;
-#pragma GCC unroll 6
-            for (std::uint32_t level = 0; level < UpperNodes::kLevels; ++level) {
-                at[k] = descend(at[k], decisions[start + k]);
-            }
-            at[k] >>= absent;
-        }
-#pragma GCC unroll 2
-        for (std::uint32_t level = UpperNodes::kLevels; level < height; ++level) {
-#pragma GCC unroll 8
-            for (std::size_t k = 0; k < kTogether; ++k) {
-                const std::uint16_t node = heap[k * kLeaves + at[k]];
-                at[k] = descend(at[k], node, row.planes[node & 0xff]);
-            }
-        }
-        if (start + kTogether <= count) {
-#pragma GCC unroll 8
-            for (std::size_t k = 0; k < kTogether; ++k) sum += paths[k * kLeaves + at[k]];
-        } else {
-            for (std::size_t k = 0; start + k < count; ++k) sum += paths[k * kLeaves + at[k]];
-        }
-        heap += kTogether * kLeaves;
-        paths += kTogether * kLeaves;
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < count; ++k) {
+        const Tail& tail = tails[k * kTails + places[k]];
+        const std::uint16_t upper = tail.node[1];
+        std::uint64_t at = descend(1, upper, row.planes[upper & 0xff]);
+        const std::uint16_t lower = tail.node[at];
+        at = descend(at, lower, row.planes[lower & 0xff]);
+        sum += tail.path[at - 4];
     }
     return sum;
 }

@@ -50,8 +50,8 @@ class ForestKernel {
     static constexpr std::size_t kTogether = 8;
     static constexpr std::size_t kDecided = 64;
 
-    /// A leaf's code is the decisions on the way to it, the first as the highest of height_ bits,
-    /// 1 for right. Below a leaf that is higher up, any bits do.
+    /// A leaf's code is the decisions on the way to it, the first as the highest of kMaxHeight
+    /// bits, 1 for right. Below a leaf that is higher up, any bits do.
     struct Tree {
         std::uint32_t first_compare;
         std::uint32_t compares;
@@ -68,10 +68,26 @@ class ForestKernel {
         std::uint32_t offset;  ///< of its ranks in group_ranks_
     };
 
+    /// Columns whose tables have as many levels are searched side by side: a loop of always the
+    /// same length is what a CPU predicts best. The first one fills up a batch that is not full.
+    static constexpr std::size_t kTables = 5;
+    struct Batch {
+        std::uint16_t column[kTables];
+    };
+
     /// A rank among all thresholds of a column, as a rank in each group.
     const std::int8_t* ranks_in_groups(const Column& column, std::size_t rank) const {
         return group_ranks_.data() + (column.offset + rank) * groups_.size();
     }
+
+    /// What hangs below an upper node: two more levels and the paths of their leaves, in one line
+    /// of the cache.
+    struct alignas(32) Tail {
+        std::uint16_t node[4];  ///< as in heap_
+        std::uint32_t path[4];
+    };
+    static constexpr std::size_t kTails = UpperNodes::kNodes;
+    static_assert(kTails * 4 == kLeaves);
 
     struct Block;
     const std::uint32_t* sum_group(std::size_t group, const ForestLoops& loops,
@@ -79,13 +95,11 @@ class ForestKernel {
                                    Block& block) const;
     struct Row;
     std::uint64_t walk_trees(const Row& row, std::size_t first, std::size_t count) const;
-    template <bool kFull>
     std::uint64_t decide_trees(const Row& row, const ForestLoops& loops, std::size_t first,
                                std::size_t count) const;
 
-    std::uint32_t height_ = 0;  ///< of the highest tree
     std::vector<Column> columns_;
-    std::vector<std::uint16_t> by_levels_;  ///< the columns, in the order of their tables' levels
+    std::vector<Batch> batches_;
     std::vector<Group> groups_;
     std::vector<std::int8_t> group_ranks_;  ///< less by 128
     std::vector<ForestCompare> compares_;
@@ -93,7 +107,9 @@ class ForestKernel {
     // Of each tree kLeaves elements.
     std::vector<std::uint32_t> paths_;  ///< by the code of the leaf
     std::vector<std::uint16_t> heap_;   ///< rank << 8 | plane; the children of i are 2 i, 2 i + 1
-    std::vector<UpperNodes> upper_;     ///< of each tree: the same once more
+    // Of each tree once more, for decide_trees.
+    std::vector<UpperNodes> upper_;
+    std::vector<Tail> tails_;  ///< kTails a tree
 };
 
 }  // namespace ad

@@ -1,5 +1,7 @@
 #include "forest_loops.hpp"
 
+#include <cstring>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -20,13 +22,13 @@ std::uint64_t transpose(std::uint64_t x) {
     return x ^ t ^ (t << 28);
 }
 
-void gather_portable(const BlockBits* words, const std::uint8_t* places, std::size_t height,
-                     std::size_t chunks, std::uint8_t* codes) {
+void gather_portable(const BlockBits* words, const std::uint8_t (&places)[8], std::size_t chunks,
+                     std::uint8_t* codes) {
     for (std::size_t c = 0; c < chunks; ++c) {
         for (unsigned shift = 0; shift < 64; shift += 8) {
             std::uint64_t bits = 0;
-            for (std::size_t b = 0; b < height; ++b) {
-                bits = bits << 8 | ((words[places[b]].chunk[c] >> shift) & 0xff);
+            for (const std::uint8_t place : places) {
+                bits = bits << 8 | ((words[place].chunk[c] >> shift) & 0xff);
             }
             bits = transpose(bits);
             for (unsigned k = 0; k < 64; k += 8) *codes++ = static_cast<std::uint8_t>(bits >> k);
@@ -141,16 +143,15 @@ namespace {
 }
 
 [[gnu::target("avx512f,avx512bw,avx512vl")]] void gather_avx512(const BlockBits* words,
-                                                                const std::uint8_t* places,
-                                                                std::size_t height,
+                                                                const std::uint8_t (&places)[8],
                                                                 std::size_t chunks,
                                                                 std::uint8_t* codes) {
     for (std::size_t c = 0; c < chunks; ++c) {
         __m512i code = _mm512_setzero_si512();
-        for (std::size_t b = 0; b < height; ++b) {
+        for (const std::uint8_t place : places) {
+            const __mmask64 bits = words[place].chunk[c];
             code = _mm512_add_epi8(code, code);
-            code =
-                _mm512_mask_sub_epi8(code, words[places[b]].chunk[c], code, _mm512_set1_epi8(-1));
+            code = _mm512_mask_sub_epi8(code, bits, code, _mm512_set1_epi8(-1));
         }
         _mm512_storeu_si512(codes + c * kChunkRows, code);
     }
@@ -158,13 +159,24 @@ namespace {
 
 [[gnu::target("avx512f,avx512bw,avx512vl,avx512vbmi")]] void decide_avx512(
     const UpperNodes* trees, std::size_t count,
-    const std::uint8_t (&planes)[UpperNodes::kMaxPlanes], std::uint64_t* decisions) {
+    const std::uint8_t (&planes)[UpperNodes::kMaxPlanes], std::uint64_t* places) {
     const __m512i low = _mm512_loadu_si512(planes);
     const __m512i high = _mm512_loadu_si512(planes + 64);
+    // first one word a tree, a bit for each node: whether the rank in its plane is above its own
     for (std::size_t t = 0; t < count; ++t) {
         const __m512i plane = _mm512_load_si512(trees[t].plane);
         const __m512i value = _mm512_permutex2var_epi8(low, plane, high);
-        decisions[t] = _mm512_cmpgt_epu8_mask(value, _mm512_load_si512(trees[t].rank));
+        places[t] = _mm512_cmpgt_epu8_mask(value, _mm512_load_si512(trees[t].rank));
+    }
+    typedef std::uint64_t Words __attribute__((vector_size(64)));
+    for (std::size_t t = 0; t < count; t += ForestLoops::kDecideStep) {
+        Words decisions;
+        std::memcpy(&decisions, places + t, sizeof(decisions));
+        Words at = Words{} + 1;
+        for (std::uint32_t level = 0; level < UpperNodes::kLevels; ++level) {
+            at += at + ((decisions >> at) & 1);
+        }
+        std::memcpy(places + t, &at, sizeof(at));
     }
 }
 

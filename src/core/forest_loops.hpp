@@ -46,13 +46,14 @@ struct ForestLoops {
     void (*compare)(const ForestCompare* nodes, std::size_t count, const std::int8_t* planes,
                     std::size_t chunks, BlockBits* words);
     void (*merge)(const ForestMerge* merges, std::size_t count, BlockBits* words);
-    /// Turns `height` words, the highest bit first, into one byte a row.
-    void (*gather)(const BlockBits* words, const std::uint8_t* places, std::size_t height,
-                   std::size_t chunks, std::uint8_t* codes);
-    /// Writes one word for each of `count` trees: a bit for each node, whether the rank in its
-    /// plane of one row is above its own. Null where a walk from node to node is as fast.
+    /// Turns eight words, the highest bit first, into one byte a row.
+    void (*gather)(const BlockBits* words, const std::uint8_t (&places)[8], std::size_t chunks,
+                   std::uint8_t* codes);
+    /// Writes, for each of `count` trees rounded up to kDecideStep, the place in the heap where a
+    /// row leaves the upper nodes. Null where a walk from node to node is as fast.
     void (*decide)(const UpperNodes* trees, std::size_t count,
-                   const std::uint8_t (&planes)[UpperNodes::kMaxPlanes], std::uint64_t* decisions);
+                   const std::uint8_t (&planes)[UpperNodes::kMaxPlanes], std::uint64_t* places);
+    static constexpr std::size_t kDecideStep = 8;
 };
 
 /// What this CPU can run, the fastest last.

@@ -120,8 +120,11 @@ Preprocess::Preprocess(const Schema& schema, const Sample& sample, FitState& sta
 
 void Preprocess::finish() {
     columns_ = 0;
+    passes_through_ = !imputes();
     for (auto& learned : features_) {
         columns_ += columns_of(learned.kind);
+        passes_through_ = passes_through_ && (learned.kind == FeatureKind::Number ||
+                                              learned.kind == FeatureKind::Boolean);
         if (learned.kind == FeatureKind::Category) learn_surprisals(learned);
     }
 }
@@ -180,7 +183,12 @@ void Preprocess::encode(const Learned& learned, const Cell* in, std::size_t rows
 
 void Preprocess::apply(const Cells& cells, Block& block) const {
     const std::size_t rows = cells.rows;
+    block.rejected.clear();  // of the model that used the block before
     block.pointers.resize(columns_);
+    if (passes_through_) {
+        for (std::size_t j = 0; j < columns_; ++j) block.pointers[j] = &cells.column[j]->number;
+        return;
+    }
     block.storage.resize(columns_ * rows);
     std::size_t column = 0;
     for (std::size_t j = 0; j < features_.size(); ++j) {
@@ -197,7 +205,6 @@ void Preprocess::apply(const Cells& cells, Block& block) const {
             block.pointers[column++] = out + k * rows;
         }
     }
-    block.rejected.clear();  // of the model that used the block before
     if (rule_.impute == Impute::Reject) mark_rejected(cells, block.rejected);
 }
 

@@ -81,6 +81,7 @@ class Preprocess {
     std::uint64_t sample_rows_ = 0;
     std::vector<Learned> features_;
     std::size_t columns_ = 0;
+    bool passes_through_ = false;  ///< each column is a feature as it is
 };
 
 }  // namespace ad

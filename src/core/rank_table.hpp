@@ -25,19 +25,6 @@ template <typename Unsigned>
 #endif
 }
 
-/// The same, by bit `at` of the decisions that were made before.
-[[gnu::always_inline]] inline std::uint64_t descend(std::uint64_t at, std::uint64_t decisions) {
-#if defined(__x86_64__)
-    asm("bt %[at], %[decisions]\n\tadc %[at], %[at]"
-        : [at] "+r"(at)
-        : [decisions] "r"(decisions)
-        : "cc");
-    return at;
-#else
-    return 2 * at + ((decisions >> at) & 1);
-#endif
-}
-
 /// A binary search tree without pointers, level by level, in which one that fills all levels up is
 /// searched with a fixed number of steps (Khuong, Morin: "Array Layouts for Comparison-Based
 /// Searching", JEA 2017).

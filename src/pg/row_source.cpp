@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -30,7 +31,7 @@ const char* feature_list(const RowSource* source) {
     StringInfoData list;
     initStringInfo(&list);
     for (int j = 0; j < source->count; ++j) {
-        appendStringInfo(&list, "%s%s", j > 0 ? ", " : "", feature_name(source->features[j]));
+        appendStringInfo(&list, "%s%s", j > 0 ? ", " : "", source->names[j]);
     }
     return list.data;
 }
@@ -72,11 +73,11 @@ int find_attribute(TupleDesc descriptor, const char* name) {
 void map_columns(RowSource* source, HeapTupleHeader row) {
     MemoryContext const previous = MemoryContextSwitchTo(source->context);
     source->descriptor = copy_descriptor(row);
-    source->row_values = make_array<Datum>(source->context, source->descriptor->natts);
-    source->row_nulls = make_array<bool>(source->context, source->descriptor->natts);
+    source->slot = MakeTupleTableSlot(source->descriptor, &TTSOpsHeapTuple);
     MemoryContextSwitchTo(previous);
+    source->last_attribute = 0;
     for (int j = 0; j < source->count; ++j) {
-        const char* name = feature_name(source->features[j]);
+        const char* name = source->names[j];
         source->attributes[j] = find_attribute(source->descriptor, name);
         if (source->attributes[j] < 0) {
             ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -86,21 +87,50 @@ void map_columns(RowSource* source, HeapTupleHeader row) {
         }
         const Oid type = TupleDescAttr(source->descriptor, source->attributes[j])->atttypid;
         source->converters[j] = require_converter(type, source->features[j], source->model_id);
+        if (source->attributes[j] >= source->last_attribute) {
+            source->last_attribute = source->attributes[j] + 1;
+        }
     }
 }
 
-void read_plain(RowSource* source, FunctionCallInfo fcinfo) {
+void convert_other(RowSource* source, int j, Datum value, bool isnull, bool all_texts) {
+    const Converter& converter = source->converters[j];
+    const FeatureKind kind = converter.kind;
+    source->texts[j] = {};
+    if (isnull) {
+        source->cells[j] = missing_cell(kind);
+    } else if (kind == FeatureKind::Category) {
+        source->texts[j] = to_text(converter, value);
+        source->cells[j] = category_cell(category_hash(source->texts[j]));
+    } else {
+        source->cells[j] = to_cell(converter, value, false);
+        const bool time = kind != FeatureKind::Number && kind != FeatureKind::Boolean;
+        if (all_texts && time) source->texts[j] = to_text(converter, value);
+    }
+}
+
+/// The most frequent type in line; it never has a text.
+inline void convert(RowSource* source, int j, Datum value, bool isnull, bool all_texts) {
+    if (source->converters[j].type == FLOAT8OID && !isnull) {
+        source->cells[j] = number_cell(DatumGetFloat8(value));
+    } else {
+        convert_other(source, j, value, isnull, all_texts);
+    }
+}
+
+void convert_nothing(RowSource* source) {
+    for (int j = 0; j < source->count; ++j) convert(source, j, 0, true, false);
+}
+
+void read_plain(RowSource* source, FunctionCallInfo fcinfo, bool all_texts) {
+    const NullableDatum* arguments = fcinfo->args + source->first_argument;
     for (int j = 0; j < source->count; ++j) {
-        source->values[j] = PG_GETARG_DATUM(source->first_argument + j);
-        source->nulls[j] = PG_ARGISNULL(source->first_argument + j);
+        convert(source, j, arguments[j].value, arguments[j].isnull, all_texts);
     }
 }
 
-void read_array(RowSource* source, FunctionCallInfo fcinfo) {
-    if (PG_ARGISNULL(source->first_argument)) {
-        for (int j = 0; j < source->count; ++j) source->nulls[j] = true;
-        return;
-    }
+void read_array(RowSource* source, FunctionCallInfo fcinfo, bool all_texts) {
+    if (PG_ARGISNULL(source->first_argument)) return convert_nothing(source);
     ArrayType* array = PG_GETARG_ARRAYTYPE_P(source->first_argument);
     int16 length;
     bool by_value;
@@ -112,17 +142,11 @@ void read_array(RowSource* source, FunctionCallInfo fcinfo) {
     deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, alignment, &values, &nulls,
                       &count);
     require_count(source, count);
-    for (int j = 0; j < source->count; ++j) {
-        source->values[j] = values[j];
-        source->nulls[j] = nulls[j];
-    }
+    for (int j = 0; j < count; ++j) convert(source, j, values[j], nulls[j], all_texts);
 }
 
-void read_composite(RowSource* source, FunctionCallInfo fcinfo) {
-    if (PG_ARGISNULL(source->first_argument)) {
-        for (int j = 0; j < source->count; ++j) source->nulls[j] = true;
-        return;
-    }
+void read_composite(RowSource* source, FunctionCallInfo fcinfo, bool all_texts) {
+    if (PG_ARGISNULL(source->first_argument)) return convert_nothing(source);
     HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(source->first_argument);
     if (source->descriptor == nullptr ||
         source->descriptor->tdtypeid != HeapTupleHeaderGetTypeId(row) ||
@@ -134,11 +158,14 @@ void read_composite(RowSource* source, FunctionCallInfo fcinfo) {
     tuple.t_data = row;
     ItemPointerSetInvalid(&tuple.t_self);
     tuple.t_tableOid = InvalidOid;
-    heap_deform_tuple(&tuple, source->descriptor, source->row_values, source->row_nulls);
+    TupleTableSlot* slot = source->slot;
+    ExecStoreHeapTuple(&tuple, slot, false);
+    slot_getsomeattrs(slot, source->last_attribute);
     for (int j = 0; j < source->count; ++j) {
-        source->values[j] = source->row_values[source->attributes[j]];
-        source->nulls[j] = source->row_nulls[source->attributes[j]];
+        const int i = source->attributes[j];
+        convert(source, j, slot->tts_values[i], slot->tts_isnull[i], all_texts);
     }
+    ExecClearTuple(slot);
 }
 
 /// A key that is absent is a missing value, but at least one feature must be there: otherwise the
@@ -155,7 +182,7 @@ void read_json(RowSource* source, FunctionCallInfo fcinfo) {
     }
     int found = 0;
     for (int j = 0; j < source->count; ++j) {
-        const char* name = feature_name(source->features[j]);
+        const char* name = source->names[j];
         JsonbValue* value = object == nullptr
                                 ? nullptr
                                 : getKeyJsonValueFromContainer(
@@ -168,24 +195,6 @@ void read_json(RowSource* source, FunctionCallInfo fcinfo) {
             ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
             errmsg("the JSON object has none of the features of model \"%s\"", source->model_id),
             errdetail("The features are: %s.", feature_list(source)));
-    }
-}
-
-void convert_values(RowSource* source, bool all_texts) {
-    for (int j = 0; j < source->count; ++j) {
-        const Converter& converter = source->converters[j];
-        const FeatureKind kind = converter.kind;
-        source->texts[j] = {};
-        if (source->nulls[j]) {
-            source->cells[j] = missing_cell(kind);
-        } else if (kind == FeatureKind::Category) {
-            source->texts[j] = to_text(converter, source->values[j]);
-            source->cells[j] = category_cell(category_hash(source->texts[j]));
-        } else {
-            source->cells[j] = read_cell(converter, source->values[j], false);
-            const bool time = kind != FeatureKind::Number && kind != FeatureKind::Boolean;
-            if (all_texts && time) source->texts[j] = to_text(converter, source->values[j]);
-        }
     }
 }
 
@@ -220,13 +229,15 @@ RowSource* make_row_source(FunctionCallInfo fcinfo, int first_argument, const Sc
     source->context = context;
     source->converters = make_array<Converter>(context, count);
     source->attributes = make_array<int>(context, count);
-    source->values = make_array<Datum>(context, count);
-    source->nulls = make_array<bool>(context, count);
     source->cells = make_array<Cell>(context, count);
     source->columns = make_array<const Cell*>(context, count);
     source->texts = make_array<std::string_view>(context, count);
     for (int j = 0; j < count; ++j) source->columns[j] = source->cells + j;
     for (int j = 0; j < count; ++j) source->converters[j].kind = schema[j].kind;
+    source->names = make_array<const char*>(context, count);
+    for (int j = 0; j < count; ++j) {
+        source->names[j] = MemoryContextStrdup(context, feature_name(schema[j]));
+    }
     if (source->form == Form::Plain) prepare_plain(source, fcinfo);
     if (source->form == Form::Array) prepare_array(source, fcinfo);
     return source;
@@ -235,19 +246,14 @@ RowSource* make_row_source(FunctionCallInfo fcinfo, int first_argument, const Sc
 void read_row(RowSource* source, FunctionCallInfo fcinfo, bool all_texts) {
     switch (source->form) {
         case Form::Json:
-            read_json(source, fcinfo);
-            return;
+            return read_json(source, fcinfo);
         case Form::Row:
-            read_composite(source, fcinfo);
-            break;
+            return read_composite(source, fcinfo, all_texts);
         case Form::Array:
-            read_array(source, fcinfo);
-            break;
+            return read_array(source, fcinfo, all_texts);
         case Form::Plain:
-            read_plain(source, fcinfo);
-            break;
+            return read_plain(source, fcinfo, all_texts);
     }
-    convert_values(source, all_texts);
 }
 
 }  // namespace ad::pg

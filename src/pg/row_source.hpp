@@ -7,6 +7,7 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 }
 
 namespace ad::pg {
@@ -22,12 +23,11 @@ struct RowSource {
     const char* model_id;   ///< for messages
     MemoryContext context;  ///< owns the arrays
     Converter* converters;  ///< one a feature
+    const char** names;     ///< of the features
     TupleDesc descriptor;   ///< Form::Row: of the rows seen last, with
+    TupleTableSlot* slot;   ///< room for one of them,
     int* attributes;        ///< the index of each feature's column and
-    Datum* row_values;      ///< the values of all columns
-    bool* row_nulls;
-    Datum* values;  ///< of the features
-    bool* nulls;
+    int last_attribute;     ///< how many columns are needed
     Cell* cells;
     const Cell** columns;  ///< columns[j] == cells + j: the row as a block of one
     std::string_view* texts;

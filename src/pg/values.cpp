@@ -1,5 +1,7 @@
 #include "values.hpp"
 
+#include <charconv>
+
 #include "core/hash.hpp"
 
 #include "module.hpp"
@@ -73,6 +75,43 @@ double interval_seconds(const Interval* span) {
            (span->day + kDaysAMonth * span->month) * kDay;
 }
 
+/// As numeric_float8_no_overflow, which goes through text: reads the short form of a numeric, up to
+/// five groups of four decimal digits. record_json.hpp says what this depends on.
+double numeric_to_double(Datum value) {
+    constexpr int kFormMask = 0xC000, kShortForm = 0x8000, kNegative = 0x2000;
+    constexpr std::uint64_t kExact = std::uint64_t{1} << 53;
+    constexpr int kGroup = 10000, kMaxGroups = 5, kLargestFirst = 1843;  // below 2^64 in all
+    constexpr double kPowers[] = {1e0, 1e4, 1e8, 1e12, 1e16, 1e20};      // these are exact
+    const varlena* packed = PG_DETOAST_DATUM_PACKED(value);
+    const char* data = VARDATA_ANY(packed);
+    std::uint16_t header;
+    std::int16_t groups[kMaxGroups];
+    memcpy(&header, data, sizeof(header));
+    const int count = static_cast<int>((VARSIZE_ANY_EXHDR(packed) - sizeof(header)) / 2);
+    if ((header & kFormMask) != kShortForm || count > kMaxGroups) {
+        return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+    }
+    memcpy(groups, data + sizeof(header), sizeof(std::int16_t) * count);
+    if (count == kMaxGroups && groups[0] > kLargestFirst) {
+        return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+    }
+    std::uint64_t digits = 0;
+    for (int i = 0; i < count; ++i) digits = digits * kGroup + groups[i];
+    const int weight = (header & 0x3F) - (header & 0x40);
+    const int scale = weight - (count - 1);  // of the last group, as a power of 10,000
+    double number = static_cast<double>(digits);
+    if (digits <= kExact && scale >= -5 && scale <= 5) {
+        number = scale < 0 ? number / kPowers[-scale] : number * kPowers[scale];
+    } else {
+        char text[32];
+        char* at = std::to_chars(text, text + 20, digits).ptr;  // 2^64 has 20 digits
+        *at = 'e';
+        at = std::to_chars(at + 1, text + sizeof(text), 4 * scale).ptr;
+        std::from_chars(text, at, number);
+    }
+    return (header & kNegative) != 0 ? -number : number;
+}
+
 double to_number(const Converter& converter, Datum value) {
     switch (converter.type) {
         case INT2OID:
@@ -86,7 +125,7 @@ double to_number(const Converter& converter, Datum value) {
         case FLOAT8OID:
             return DatumGetFloat8(value);
         case NUMERICOID:
-            return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+            return numeric_to_double(value);
         case INTERVALOID:
             return interval_seconds(DatumGetIntervalP(value));
         case BOOLOID:
@@ -239,8 +278,7 @@ Cell json_to_cell(const Feature& feature, const JsonbValue* value, std::string_v
             return missing_cell(feature.kind);
         case jbvNumeric:
             if (!number) refuse_json(feature, "number");
-            return number_cell(DatumGetFloat8(DirectFunctionCall1(
-                numeric_float8_no_overflow, NumericGetDatum(value->val.numeric))));
+            return number_cell(numeric_to_double(NumericGetDatum(value->val.numeric)));
         case jbvBool:
             if (feature.kind != FeatureKind::Boolean) refuse_json(feature, "boolean");
             return number_cell(value->val.boolean ? 1.0 : 0.0);

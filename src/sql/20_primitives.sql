@@ -40,20 +40,20 @@ CREATE TYPE ad_prediction AS (
 COMMENT ON TYPE ad_prediction IS 'the verdict of a model on a row, as ad_predict returns it';
 
 CREATE FUNCTION ad_score(model text, VARIADIC "any") RETURNS float8
-LANGUAGE c STABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ad_score(text, "any") IS
 'anomaly score of one row, given as values, as a row or as a jsonb object; higher is stranger';
 
 CREATE FUNCTION ad_is_anomaly(model text, VARIADIC "any") RETURNS boolean
-LANGUAGE c STABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ad_is_anomaly(text, "any") IS 'whether the score of a row reaches the threshold of the model';
 
 CREATE FUNCTION ad_predict(model text, VARIADIC "any") RETURNS ad_prediction
-LANGUAGE c STABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ad_predict(text, "any") IS 'score, p-value, confidence and verdict for one row';
 
 CREATE FUNCTION ad_explain(model text, VARIADIC "any") RETURNS jsonb
-LANGUAGE c STABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME';
+LANGUAGE c STABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION ad_explain(text, "any") IS 'what each feature contributes to the score of one row, largest first';
 
 CREATE FUNCTION _ad_algorithms() RETURNS jsonb
