@@ -20,6 +20,7 @@ class KernelBuilder {
             if (tree.depth > ForestKernel::kMaxHeight) return false;
         }
         if (!collect_thresholds(columns)) return false;
+        reserve();
         std::vector<std::vector<std::int8_t>> tables;
         for (std::size_t next = 0; next < trees_.size();) {
             poll();
@@ -43,6 +44,18 @@ class KernelBuilder {
 
   private:
     static constexpr std::uint16_t kAlwaysLeft = 0xff00;  ///< no rank is above it
+
+    void reserve() {
+        const std::size_t padded = trees_.size() + ForestKernel::kTogether;
+        std::size_t nodes = 0;
+        for (const ForestTree& tree : trees_) nodes += tree.nodes.size();
+        kernel_.compares_.reserve(nodes / 2);
+        kernel_.merges_.reserve(nodes / 2);
+        kernel_.paths_.reserve(trees_.size() * ForestKernel::kLeaves);
+        kernel_.heap_.reserve(padded * ForestKernel::kLeaves);
+        kernel_.tails_.reserve(padded * ForestKernel::kTails);
+        kernel_.upper_.reserve(trees_.size());
+    }
 
     bool collect_thresholds(std::size_t columns) {
         std::vector<std::vector<double>> thresholds(columns);
@@ -245,14 +258,13 @@ ForestKernel::ForestKernel(const std::vector<ForestTree>& trees, std::size_t col
     if (!builder.build(columns)) *this = ForestKernel();
 }
 
-std::size_t ForestKernel::memory_bytes() const {
-    std::size_t bytes =
-        compares_.size() * sizeof(ForestCompare) + merges_.size() * sizeof(ForestMerge) +
-        paths_.size() * sizeof(std::uint32_t) + heap_.size() * sizeof(std::uint16_t) +
-        upper_.size() * sizeof(UpperNodes) + tails_.size() * sizeof(Tail);
-    for (const Column& column : columns_) bytes += column.table.memory_bytes();
-    for (const Group& group : groups_) bytes += group.trees.size() * sizeof(Tree);
-    return bytes + group_ranks_.size();
+std::size_t ForestKernel::expected_bytes_of_tree(std::size_t leaves) {
+    if (leaves > kLeaves) return 0;
+    // of a split: its threshold in a table that may be twice as long, its ranks in some groups
+    constexpr std::size_t kOfSplit =
+        sizeof(ForestCompare) + sizeof(ForestMerge) + 2 * sizeof(double) + 8;
+    return kLeaves * (sizeof(std::uint32_t) + sizeof(std::uint16_t)) + kTails * sizeof(Tail) +
+           sizeof(UpperNodes) + sizeof(Tree) + leaves * kOfSplit;
 }
 
 /// Working memory for blocks of rows.

@@ -33,7 +33,8 @@ class ForestKernel {
     void sum_blocks(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
     void sum_each(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
 
-    std::size_t memory_bytes() const;
+    /// About what a tree takes in a kernel; nothing if it has more leaves than one can have.
+    static std::size_t expected_bytes_of_tree(std::size_t leaves);
 
   private:
     /// Most of a block's work would be for rows that are not there.

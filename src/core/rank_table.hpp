@@ -42,7 +42,6 @@ class RankTable {
     }
 
     std::size_t count() const { return count_; }
-    std::size_t memory_bytes() const { return pivots_.size() * sizeof(std::uint64_t); }
 
     unsigned levels() const { return levels_; }
 

@@ -198,7 +198,7 @@ TEST(IsolationForest, IsRefusedWhenItNeedsTooMuchMemory) {
     auto state =
         state_of(request("isolation_forest", {{"parameters", {{"n_estimators", 10000}}}}), rows);
     EXPECT_THROW(Model::fit(state, 47'999'999), MemoryLimit);
-    EXPECT_NO_THROW(Model::fit(state, 96'000'000));
+    EXPECT_NO_THROW(Model::fit(state, 48'000'000));
 }
 
 }  // namespace

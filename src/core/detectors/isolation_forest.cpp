@@ -8,6 +8,7 @@
 // ("divide" in Cortes, arXiv:1911.06646) without walking both.
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "../forest_kernel.hpp"
 #include "../portable_math.hpp"
@@ -108,6 +109,8 @@ void choose(std::vector<std::uint32_t>& items, std::uint32_t k, Random& random) 
     }
 }
 
+/// Rows that are scored without the kernel: to make it takes as long as walking some hundred.
+constexpr std::size_t kKernelPays = 256;
 constexpr std::uint32_t kMaxDepth = 64;
 constexpr std::uint32_t kMaxTrees = 10000;
 constexpr std::uint32_t kMaxSamples = 65536;
@@ -143,13 +146,16 @@ class IsolationForest final : public Detector {
             TreeBuilder builder(sample, features, max_depth, of_tree);
             trees_.push_back(builder.build(rows.data(), rows.data() + rows.size()));
         }
-        prepare(sample.count);
+        average_path_ = average_path(sample_size_);
     }
 
     void score(const Columns& rows, double* scores) const override {
         std::uint64_t sums[kMaxBlock];
-        if (kernel_.usable(rows.rows)) {
-            kernel_.sum_paths(rows, sums);
+        if (!kernel_ && (rows_scored_ += rows.rows) >= kKernelPays) {
+            kernel_.emplace(trees_, rows.count);
+        }
+        if (kernel_ && kernel_->usable(rows.rows)) {
+            kernel_->sum_paths(rows, sums);
         } else {
             walk_forest(trees_, rows, sums);
         }
@@ -202,24 +208,20 @@ class IsolationForest final : public Detector {
             load_subtree(in, tree, columns, 0);
             if (tree.nodes.size() != nodes) throw CorruptModel("wrong number of nodes");
         }
-        prepare(columns);
+        average_path_ = average_path(sample_size_);
     }
 
     std::size_t memory_bytes() const override {
-        std::size_t bytes = kernel_.memory_bytes();
+        std::size_t bytes = 0;
         for (const ForestTree& tree : trees_) {
-            bytes += sizeof(ForestTree) +
+            bytes += ForestKernel::expected_bytes_of_tree(tree.nodes.size() / 2 + 1) +
+                     sizeof(ForestTree) +
                      tree.nodes.capacity() * (sizeof(ForestNode) + 2 * sizeof(std::uint32_t));
         }
         return bytes;
     }
 
   private:
-    void prepare(std::size_t columns) {
-        average_path_ = average_path(sample_size_);
-        kernel_ = ForestKernel(trees_, columns);
-    }
-
     /// 2^(-E[h] / c(max_samples)); a forest of one row cannot isolate anything and says 0.5.
     double score_of(std::uint64_t sum) const {
         if (sample_size_ <= 1) return 0.5;
@@ -247,16 +249,17 @@ class IsolationForest final : public Detector {
     std::uint32_t sample_size_ = 0;
     std::vector<ForestTree> trees_;
     double average_path_ = 0.0;  ///< c(max_samples)
-    ForestKernel kernel_;
+    mutable std::size_t rows_scored_ = 0;
+    mutable std::optional<ForestKernel> kernel_;  ///< gives what walk_forest gives
 };
 
-/// A tree of n rows has n leaves at most, in less than 2 n nodes. Of small trees the kernel keeps a
-/// form of its own.
+/// A tree of n rows has n leaves at most, in less than 2 n nodes.
 std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uint64_t) {
     const auto leaves =
         std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(params.number("max_samples")));
     constexpr std::uint64_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
-    const std::uint64_t of_kernel = leaves <= 256 ? 1536 + 32 * leaves : 0;
+    const std::uint64_t of_kernel =
+        rows >= kKernelPays ? ForestKernel::expected_bytes_of_tree(leaves) : 0;
     return static_cast<std::uint64_t>(params.number("n_estimators")) *
            (2 * leaves * kOfNode + of_kernel);
 }
