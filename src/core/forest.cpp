@@ -30,57 +30,14 @@ std::uint32_t ForestTree::add_split(std::uint32_t count, std::uint16_t feature, 
     return i;
 }
 
-namespace {
-
-constexpr std::size_t kLanes = 8;  ///< independent walks at a time hide the latency of each
-
-/// Eight rows down one tree.
-void walk_rows(const ForestTree& tree, const Columns& rows, std::size_t first,
-               std::uint64_t* sums) {
-    std::uint32_t at[kLanes] = {};
-    for (std::uint32_t step = 0; step < tree.depth; ++step) {
-#pragma GCC unroll 8
-        for (std::size_t k = 0; k < kLanes; ++k) {
-            at[k] = tree.child(at[k], rows.at(first + k, tree.nodes[at[k]].feature));
-        }
-    }
-    for (std::size_t k = 0; k < kLanes; ++k) sums[first + k] += tree.path[at[k]];
-}
-
-/// One row down eight trees.
-std::uint64_t walk_trees(const ForestTree* trees, const Columns& rows, std::size_t row) {
-    std::uint32_t at[kLanes] = {};
-    std::uint32_t depth = 0;
-    for (std::size_t k = 0; k < kLanes; ++k) depth = std::max(depth, trees[k].depth);
-    for (std::uint32_t step = 0; step < depth; ++step) {
-#pragma GCC unroll 8
-        for (std::size_t k = 0; k < kLanes; ++k) {
-            at[k] = trees[k].child(at[k], rows.at(row, trees[k].nodes[at[k]].feature));
-        }
-    }
-    std::uint64_t sum = 0;
-    for (std::size_t k = 0; k < kLanes; ++k) sum += trees[k].path[at[k]];
-    return sum;
-}
-
-std::uint64_t walk_tree(const ForestTree& tree, const Columns& rows, std::size_t row) {
-    std::uint32_t at = 0;
-    while (!tree.is_leaf(at)) at = tree.child(at, rows.at(row, tree.nodes[at].feature));
-    return tree.path[at];
-}
-
-}  // namespace
-
 void walk_forest(const std::vector<ForestTree>& trees, const Columns& rows, std::uint64_t* sums) {
-    std::fill_n(sums, rows.rows, 0);
-    const std::size_t together = rows.rows / kLanes * kLanes;
-    for (const ForestTree& tree : trees) {
-        for (std::size_t i = 0; i < together; i += kLanes) walk_rows(tree, rows, i, sums);
-    }
-    for (std::size_t i = together; i < rows.rows; ++i) {
-        std::size_t t = 0;
-        for (; t + kLanes <= trees.size(); t += kLanes) sums[i] += walk_trees(&trees[t], rows, i);
-        for (; t < trees.size(); ++t) sums[i] += walk_tree(trees[t], rows, i);
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        sums[i] = 0;
+        for (const ForestTree& tree : trees) {
+            std::uint32_t at = 0;
+            while (!tree.is_leaf(at)) at = tree.child(at, rows.at(i, tree.nodes[at].feature));
+            sums[i] += tree.path[at];
+        }
     }
 }
 

@@ -1,8 +1,6 @@
-// Trees of an isolation forest, and the way through them that is always there. ForestKernel is the
-// fast one; both give the same integer for the same row, whatever the CPU and the number of rows.
+// Trees of an isolation forest, as they are built and stored, and the plain way through them. What
+// is fast, ForestKernel and ForestWalk, gives the same integer for the same row on every CPU.
 #pragma once
-
-#include <span>
 
 #include "columns.hpp"
 
@@ -15,8 +13,7 @@ inline constexpr double kPathUnit = 65536.0;
 /// Average path length of an unsuccessful search in a binary search tree of n keys.
 double average_path(double n);
 
-/// A tree lies in preorder: the left child follows its parent. A leaf points to itself and has a
-/// threshold that no value is below, so that a walk may take more steps than it needs.
+/// A tree lies in preorder: the left child follows its parent. A leaf points to itself.
 struct ForestNode {
     double threshold;  ///< value <= threshold goes left
     std::uint32_t right;
@@ -40,10 +37,8 @@ struct ForestTree {
 
     std::uint32_t child(std::uint32_t i, double value) const {
         const ForestNode& node = nodes[i];
-        // arithmetic, because a branch that nobody can predict would cost most of the time
-        const std::uint32_t left = static_cast<std::uint32_t>(value <= node.threshold) |
-                                   (static_cast<std::uint32_t>(value != value) & node.missing_left);
-        return node.right + (i + 1 - node.right) * left;
+        const bool left = std::isnan(value) ? node.missing_left != 0 : value <= node.threshold;
+        return left ? i + 1 : node.right;
     }
 };
 

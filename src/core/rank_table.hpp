@@ -1,29 +1,9 @@
-// How many of a sorted list of numbers are below a value, for many values, without branches: those
-// of a search cannot be predicted and would cost most of its time.
+// How many of a sorted list of numbers are below a value, for many values, without branches.
 #pragma once
 
-#include <algorithm>
-#include <bit>
-
-#include "base.hpp"
+#include "ordered_key.hpp"
 
 namespace ad {
-
-/// The child of node `at` in a tree whose node i has the children 2 i and 2 i + 1: the second if
-/// `pivot` is below `key`. On x86-64 the carry of the comparison is added, which no compiler finds.
-template <typename Unsigned>
-[[gnu::always_inline]] inline std::uint64_t descend(std::uint64_t at, Unsigned pivot,
-                                                    Unsigned key) {
-#if defined(__x86_64__)
-    asm("cmp %[key], %[pivot]\n\tadc %[at], %[at]"
-        : [at] "+r"(at)
-        : [pivot] "r"(pivot), [key] "rm"(key)
-        : "cc");
-    return at;
-#else
-    return 2 * at + std::uint64_t{pivot < key};
-#endif
-}
 
 /// A binary search tree without pointers, level by level, in which one that fills all levels up is
 /// searched with a fixed number of steps (Khuong, Morin: "Array Layouts for Comparison-Based
@@ -61,12 +41,12 @@ class RankTable {
         std::uint64_t at[kCount];
         const std::uint64_t* pivots[kCount];
         for (std::size_t k = 0; k < kCount; ++k) {
-            key[k] = key_of(values[k]);
+            key[k] = ordered_key(values[k]);
             at[k] = 1;
             pivots[k] = tables[k]->pivots_.data();
         }
         for (unsigned level = 0; level < tables[0]->levels_; ++level) {
-#pragma GCC unroll 6
+#pragma GCC unroll 5
             for (std::size_t k = 0; k < kCount; ++k)
                 at[k] = descend(at[k], pivots[k][at[k]], key[k]);
         }
@@ -81,7 +61,7 @@ class RankTable {
         std::uint64_t key[kTogether];
         std::uint64_t at[kTogether];
         for (std::size_t k = 0; k < kTogether; ++k) {
-            key[k] = key_of(values[k]);
+            key[k] = ordered_key(values[k]);
             at[k] = 1;
         }
         for (unsigned level = 0; level < levels_; ++level) {
@@ -96,19 +76,12 @@ class RankTable {
     }
 
   private:
-    /// Integers in the order of the numbers; both zeros are the same.
-    static std::uint64_t key_of(double value) {
-        const auto bits = std::bit_cast<std::uint64_t>(value + 0.0);
-        constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-        return bits ^ (kSign | (0 - (bits >> 63)));
-    }
-
     /// In order: the left subtree, the node, the right subtree. The last places stay above all.
     void fill(std::size_t at, std::vector<double>::const_iterator& next,
               std::vector<double>::const_iterator end) {
         if (at >= pivots_.size()) return;
         fill(2 * at, next, end);
-        if (next != end) pivots_[at] = key_of(*next++);
+        if (next != end) pivots_[at] = ordered_key(*next++);
         fill(2 * at + 1, next, end);
     }
 

@@ -1,50 +1,10 @@
 // The kernel gives the sums of the plain walk, on every instruction set that this CPU has.
 #include "core/forest_kernel.hpp"
 
-#include <gtest/gtest.h>
+#include "forest_testing.hpp"
 
-#include <limits>
-
-#include "core/random.hpp"
-
-namespace ad {
+namespace ad::test {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// Few distinct values, so that some equal a threshold; some missing, some infinite.
-std::vector<std::vector<double>> make_columns(std::size_t columns, std::size_t rows,
-                                              Random& random) {
-    std::vector<std::vector<double>> values(columns, std::vector<double>(rows));
-    for (auto& column : values) {
-        for (double& value : column) {
-            value = random.below(50) / 50.0;
-            if (random.below(20) == 0) value = kMissing;
-            if (random.below(50) == 0) value = random.below(2) == 0 ? kInfinity : -kInfinity;
-        }
-    }
-    return values;
-}
-
-std::uint32_t grow(ForestTree& tree, std::size_t columns, std::uint32_t depth,
-                   std::uint32_t max_depth, Random& random) {
-    if (depth == max_depth || random.below(8) == 0)
-        return tree.add_leaf(1 + random.below(30), depth);
-    const auto feature =
-        static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(columns)));
-    const auto i = tree.add_split(2, feature, random.below(50) / 50.0, random.below(2) == 0);
-    grow(tree, columns, depth + 1, max_depth, random);
-    const auto right = grow(tree, columns, depth + 1, max_depth, random);
-    tree.nodes[i].right = right;
-    return i;
-}
-
-std::vector<ForestTree> make_trees(std::size_t count, std::size_t columns, std::uint32_t depth,
-                                   Random& random) {
-    std::vector<ForestTree> trees(count);
-    for (auto& tree : trees) grow(tree, columns, 0, depth, random);
-    return trees;
-}
 
 /// All splits of one column, every leaf at the same depth.
 std::uint32_t grow_full(ForestTree& tree, double low, double high, std::uint32_t depth,
@@ -61,8 +21,7 @@ std::uint32_t grow_full(ForestTree& tree, double low, double high, std::uint32_t
 void expect_equal_sums(const std::vector<ForestTree>& trees, const ForestKernel& kernel,
                        const std::vector<std::vector<double>>& values) {
     for (const std::size_t rows : {1, 31, 64, 512, 777}) {
-        std::vector<const double*> pointers;
-        for (const auto& column : values) pointers.push_back(column.data());
+        const std::vector<const double*> pointers = pointers_to(values);
         const Columns block{pointers.data(), pointers.size(), rows};
         std::vector<std::uint64_t> expected(rows);
         walk_forest(trees, block, expected.data());
@@ -125,4 +84,4 @@ TEST(ForestKernel, DeclinesHigherTrees) {
 }
 
 }  // namespace
-}  // namespace ad
+}  // namespace ad::test

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "../forest_kernel.hpp"
+#include "../forest_walk.hpp"
 #include "../portable_math.hpp"
 #include "../registry.hpp"
 
@@ -109,11 +110,17 @@ void choose(std::vector<std::uint32_t>& items, std::uint32_t k, Random& random) 
     }
 }
 
-/// Rows that are scored without the kernel: to make it takes as long as walking some hundred.
-constexpr std::size_t kKernelPays = 256;
+/// Rows from which on it is worth while to bring the trees into a faster form.
+constexpr std::size_t kFastPays = 256;
 constexpr std::uint32_t kMaxDepth = 64;
 constexpr std::uint32_t kMaxTrees = 10000;
 constexpr std::uint32_t kMaxSamples = 65536;
+
+/// About what a tree takes in the form in which many rows are scored.
+std::size_t fast_form_bytes(std::size_t nodes) {
+    const std::size_t of_kernel = ForestKernel::expected_bytes_of_tree(nodes / 2 + 1);
+    return of_kernel > 0 ? of_kernel : ForestWalk::expected_bytes_of_tree(nodes);
+}
 
 class IsolationForest final : public Detector {
   public:
@@ -151,14 +158,7 @@ class IsolationForest final : public Detector {
 
     void score(const Columns& rows, double* scores) const override {
         std::uint64_t sums[kMaxBlock];
-        if (!kernel_ && (rows_scored_ += rows.rows) >= kKernelPays) {
-            kernel_.emplace(trees_, rows.count);
-        }
-        if (kernel_ && kernel_->usable(rows.rows)) {
-            kernel_->sum_paths(rows, sums);
-        } else {
-            walk_forest(trees_, rows, sums);
-        }
+        sum_paths(rows, sums);
         for (std::size_t i = 0; i < rows.rows; ++i) scores[i] = score_of(sums[i]);
     }
 
@@ -214,14 +214,22 @@ class IsolationForest final : public Detector {
     std::size_t memory_bytes() const override {
         std::size_t bytes = 0;
         for (const ForestTree& tree : trees_) {
-            bytes += ForestKernel::expected_bytes_of_tree(tree.nodes.size() / 2 + 1) +
-                     sizeof(ForestTree) +
+            bytes += fast_form_bytes(tree.nodes.size()) + sizeof(ForestTree) +
                      tree.nodes.capacity() * (sizeof(ForestNode) + 2 * sizeof(std::uint32_t));
         }
         return bytes;
     }
 
   private:
+    /// By the fastest way that there is, which is made when it pays.
+    void sum_paths(const Columns& rows, std::uint64_t* sums) const {
+        if ((rows_scored_ += rows.rows) < kFastPays) return walk_forest(trees_, rows, sums);
+        if (!kernel_) kernel_.emplace(trees_, rows.count);
+        if (kernel_->usable(rows.rows)) return kernel_->sum_paths(rows, sums);
+        if (!walk_) walk_.emplace(trees_, rows.count);
+        walk_->sum_paths(rows, sums);
+    }
+
     /// 2^(-E[h] / c(max_samples)); a forest of one row cannot isolate anything and says 0.5.
     double score_of(std::uint64_t sum) const {
         if (sample_size_ <= 1) return 0.5;
@@ -250,7 +258,8 @@ class IsolationForest final : public Detector {
     std::vector<ForestTree> trees_;
     double average_path_ = 0.0;  ///< c(max_samples)
     mutable std::size_t rows_scored_ = 0;
-    mutable std::optional<ForestKernel> kernel_;  ///< gives what walk_forest gives
+    mutable std::optional<ForestKernel> kernel_;
+    mutable std::optional<ForestWalk> walk_;
 };
 
 /// A tree of n rows has n leaves at most, in less than 2 n nodes.
@@ -258,10 +267,9 @@ std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uin
     const auto leaves =
         std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(params.number("max_samples")));
     constexpr std::uint64_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
-    const std::uint64_t of_kernel =
-        rows >= kKernelPays ? ForestKernel::expected_bytes_of_tree(leaves) : 0;
+    const std::uint64_t of_fast_form = rows >= kFastPays ? fast_form_bytes(2 * leaves) : 0;
     return static_cast<std::uint64_t>(params.number("n_estimators")) *
-           (2 * leaves * kOfNode + of_kernel);
+           (2 * leaves * kOfNode + of_fast_form);
 }
 
 constexpr ParamSpec kParams[] = {
