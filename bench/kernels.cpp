@@ -177,11 +177,15 @@ void add_all() {
     for (const ForestLoops& loops : forest_loops()) {
         add("block, " + std::string(loops.name), sum_blocks, usual, loops);
     }
-    add("block, walked", walk, usual, kScanRows);
-    for (const Shape& shape : {Shape{.columns = 2}, Shape{.columns = 100}, Shape{.trees = 1000},
-                               Shape{.samples = 4096}, Shape{.samples = 65536}}) {
+    for (const Shape& shape :
+         {Shape{.columns = 2}, Shape{.columns = 100}, Shape{.trees = 1000}, Shape{.samples = 512},
+          Shape{.samples = 4096}, Shape{.samples = 65536}}) {
         add("block", score, shape, kScanRows);
         add("row", score, shape, std::size_t{1});
+    }
+    for (const Shape& shape :
+         {usual, Shape{.samples = 512}, Shape{.samples = 4096}, Shape{.samples = 65536}}) {
+        add("block, plain walk", walk, shape, kScanRows);
     }
     for (const Shape& shape : {usual, Shape{.samples = 4096}, Shape{.samples = 65536}}) {
         add("fit", fit_forest, shape);

@@ -8,8 +8,11 @@ namespace ad {
 
 namespace {
 
+// Keys of a missing value, below and above those of all numbers; and above these, the thresholds of
+// leaves, which hold the length of the path in their lower half.
+constexpr std::uint64_t kLeaf = 0xffffffff00000000;
+constexpr std::uint64_t kHighest = kLeaf - 1;
 constexpr std::uint64_t kLowest = 0;
-constexpr std::uint64_t kHighest = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
 
@@ -18,7 +21,6 @@ ForestWalk::ForestWalk(const std::vector<ForestTree>& trees, std::size_t columns
     std::size_t nodes = 0;
     for (const ForestTree& tree : trees) nodes += tree.nodes.size();
     nodes_.reserve(nodes);
-    paths_.reserve(nodes);
     trees_.reserve(trees.size());
     for (const ForestTree& tree : trees) {
         poll();
@@ -35,9 +37,9 @@ void ForestWalk::append(const ForestTree& tree) {
         std::vector<std::uint32_t> below;
         for (const std::uint32_t i : level) {
             const ForestNode& node = tree.nodes[i];
-            paths_.push_back(tree.path[i]);
             if (tree.is_leaf(i)) {
-                nodes_.push_back({kHighest, static_cast<std::uint32_t>(nodes_.size()), 0});
+                nodes_.push_back(
+                    {kLeaf | tree.path[i], static_cast<std::uint32_t>(nodes_.size()), 0});
                 continue;
             }
             nodes_.push_back(
@@ -67,13 +69,14 @@ void ForestWalk::walk_rows(const Tree& tree, const std::uint64_t* keys, std::uin
     std::uint64_t at[kTogether];
     for (std::size_t k = 0; k < kTogether; ++k) at[k] = tree.root;
     for (std::uint32_t step = 0; step < tree.depth; ++step) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (std::size_t k = 0; k < kTogether; ++k) {
             const Node& node = nodes[at[k]];
             at[k] = second_if_below(node.child, node.threshold, keys[k * planes_ + node.plane]);
         }
     }
-    for (std::size_t k = 0; k < kTogether; ++k) sums[k] += paths_[at[k]];
+    for (std::size_t k = 0; k < kTogether; ++k)
+        sums[k] += static_cast<std::uint32_t>(nodes[at[k]].threshold);
 }
 
 /// Down `count` trees, kTogether at most, with one row.
@@ -88,14 +91,15 @@ std::uint64_t ForestWalk::walk_trees(const Tree* trees, std::size_t count,
         depth = std::max(depth, tree.depth);
     }
     for (std::uint32_t step = 0; step < depth; ++step) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (std::size_t k = 0; k < kTogether; ++k) {
             const Node& node = nodes[at[k]];
             at[k] = second_if_below(node.child, node.threshold, keys[node.plane]);
         }
     }
     std::uint64_t sum = 0;
-    for (std::size_t k = 0; k < count; ++k) sum += paths_[at[k]];
+    for (std::size_t k = 0; k < count; ++k)
+        sum += static_cast<std::uint32_t>(nodes[at[k]].threshold);
     return sum;
 }
 

@@ -1,5 +1,5 @@
-// The way through a forest of large trees: down one tree with a block of rows, or down eight trees
-// with one row, without branches. Adds up the same integers as walk_forest.
+// The way through a forest of large trees: down one tree with a block of rows, or down some trees
+// at a time with one row, without branches. Adds up the same integers as walk_forest.
 #pragma once
 
 #include "forest.hpp"
@@ -14,9 +14,7 @@ class ForestWalk {
     void sum_paths(const Columns& rows, std::uint64_t* sums) const;
 
     /// About what a tree of so many nodes takes.
-    static std::size_t expected_bytes_of_tree(std::size_t nodes) {
-        return nodes * (sizeof(Node) + sizeof(std::uint32_t));
-    }
+    static std::size_t expected_bytes_of_tree(std::size_t nodes) { return nodes * sizeof(Node); }
 
   private:
     /// Children lie side by side. A leaf has no value above its threshold and leads to itself, so
@@ -30,7 +28,7 @@ class ForestWalk {
         std::uint32_t root;
         std::uint32_t depth;
     };
-    static constexpr std::size_t kTogether = 8;  ///< independent walks hide each other's latency
+    static constexpr std::size_t kTogether = 16;  ///< independent walks hide each other's latency
 
     void append(const ForestTree& tree);
     void make_keys(const Columns& rows, std::size_t row, std::uint64_t* keys) const;
@@ -39,7 +37,6 @@ class ForestWalk {
 
     std::size_t planes_;
     std::vector<Node> nodes_;
-    std::vector<std::uint32_t> paths_;  ///< of leaves, by node
     std::vector<Tree> trees_;
 };
 
