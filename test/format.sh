@@ -9,4 +9,4 @@ case ${1:-} in
     format) mode=(-i) ;;
     *) echo "usage: $0 format|format-check" >&2; exit 2 ;;
 esac
-find src test -name '*.[ch]pp' -print0 | xargs -0 -r clang-format "${mode[@]}"
+find src test bench -name '*.[ch]pp' -print0 | xargs -0 -r clang-format "${mode[@]}"

@@ -143,12 +143,13 @@ Oid identity_sequence(Relation relation, AttrNumber attribute) {
 /// Evaluates the default of a column for all rows; false if it may differ from row to row.
 bool evaluate_default(ResultWriter* writer, int i) {
     Node* expression = build_column_default(writer->relation, static_cast<AttrNumber>(i + 1));
-    if (expression == nullptr) return true;
+    const FormData_pg_attribute* attribute = TupleDescAttr(writer->relation->rd_att, i);
+    // a domain may refuse null
+    if (expression == nullptr) return getBaseType(attribute->atttypid) == attribute->atttypid;
     if (contain_volatile_functions(expression)) return false;
     ExprState* state = ExecPrepareExpr(reinterpret_cast<Expr*>(expression), writer->estate);
     writer->row_values[i] = ExecEvalExprSwitchContext(state, GetPerTupleExprContext(writer->estate),
                                                       &writer->row_nulls[i]);
-    const FormData_pg_attribute* attribute = TupleDescAttr(writer->relation->rd_att, i);
     if (!writer->row_nulls[i]) {
         writer->row_values[i] =
             datumCopy(writer->row_values[i], attribute->attbyval, attribute->attlen);

@@ -40,8 +40,7 @@ DECLARE
     of_table boolean := EXISTS (SELECT FROM pg_class WHERE oid = source AND relkind IN ('r', 'p', 'm'))
                         AND has_table_privilege(source, 'SELECT');
 BEGIN
-    -- Without an identity, the sample depends on the order in which one process sees the rows.
-    IF cardinality(identity) > 0 AND current_setting('max_parallel_workers_per_gather') <> '0' THEN
+    IF current_setting('max_parallel_workers_per_gather') <> '0' THEN
         IF cardinality(features) + cardinality(identity) > max_plain_arguments THEN
             columns := _ad_row_of(source);
         END IF;
@@ -68,8 +67,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    model bytea := _ad_query_source(_ad_fit_query(source, features, options, condition), caller_path);
+    workers constant text := current_setting('max_parallel_workers_per_gather');
+    model bytea;
 BEGIN
+    -- Without an identity, the sample depends on the order in which one process sees the rows.
+    IF cardinality(_ad_identity(source)) = 0 THEN
+        PERFORM set_config('max_parallel_workers_per_gather', '0', true);
+    END IF;
+    model := _ad_query_source(_ad_fit_query(source, features, options, condition), caller_path);
+    PERFORM set_config('max_parallel_workers_per_gather', workers, true);
     IF model IS NULL THEN
         RAISE EXCEPTION 'there are no rows to train on in %', _ad_source(source)
             USING ERRCODE = 'data_exception',

@@ -267,7 +267,7 @@ std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uin
     const auto leaves =
         std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(params.number("max_samples")));
     constexpr std::uint64_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
-    const std::uint64_t of_fast_form = rows >= kFastPays ? fast_form_bytes(2 * leaves) : 0;
+    const std::uint64_t of_fast_form = rows >= kFastPays ? fast_form_bytes(2 * leaves - 1) : 0;
     return static_cast<std::uint64_t>(params.number("n_estimators")) *
            (2 * leaves * kOfNode + of_fast_form);
 }
