@@ -217,6 +217,14 @@ SELECT fails($$SELECT ad_activate('m')$$), fails($$SELECT ad_prune('1 day')$$), 
 SELECT ad_fit('{}', a, b) IS NOT NULL, (ad_detect_data('{{1},{2},{3}}')->'summary'->>'total_samples') FROM t;
 COMMIT;
 
+-- Functions that everybody can call by themselves take nothing that their callers would never pass.
+CREATE TABLE half_keyed AS SELECT nullif(i, 3) AS k, i::float8 AS v FROM generate_series(1, 5) i;
+SELECT ad_train('half_keyed', '{v}', 'half_keyed', 'mad');
+SELECT fails($$SELECT _ad_detect_rows('SELECT k, v FROM errors.half_keyed', 'half_keyed', 'mad', '{k}', 1, 'x', 'none', 'none', false, 3, true)$$);
+SELECT fails($$SELECT _ad_fit_rows('SELECT 1::float8 AS v', '{"algorithm": "mad", "features": ["v"]}', array_fill('v'::text, ARRAY[65]))$$);
+SELECT fails($$SELECT _ad_fit_rows('SELECT 1 AS v; SELECT 2 AS v', '{"algorithm": "mad", "features": ["v"]}', '{v}')$$);
+SELECT fails($$SELECT _ad_score_rows('SELECT 1 AS v; SELECT 2 AS v', 'half_keyed', '{v}', false, false)$$);
+
 SELECT count(ad_drop_model(name)) > 0 FROM (SELECT DISTINCT name FROM model_registry) m;
 SELECT (ad_prune('0')->>'runs')::int > 0;
 SET client_min_messages = warning;

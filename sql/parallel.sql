@@ -95,6 +95,20 @@ SELECT count(*) FROM ad_algorithms;
 SELECT ad_fit('{"random_seed": 3}', a, b) = (SELECT ad_fit('{"random_seed": 3}', a, b) FROM keyless) AS same FROM keyless;
 SELECT ad_score('nope', 1);
 
+--
+-- A view has no identity: one process reads it, whatever the plan of its query could be
+--
+RESET ALL;
+SET search_path = parallel, public;
+SET client_min_messages = warning;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+CREATE VIEW seen AS SELECT * FROM keyed;
+EXPLAIN (COSTS OFF) SELECT a, b FROM seen WHERE a < 900;
+SELECT count(ad_train('seen', '{a,b}', 'view', where_clause => 'a < 900', sample_size => 100)) AS trained FROM generate_series(1, 4);
+SELECT count(*), count(DISTINCT md5(data)) AS different FROM model_artifacts WHERE model_id LIKE 'view@%';
+
 \set VERBOSITY terse
 SELECT count(ad_drop_model(name)) AS dropped FROM (SELECT DISTINCT name FROM model_registry) m;
 SELECT ad_prune('0') IS NOT NULL AS pruned;

@@ -11,7 +11,7 @@ namespace ad {
 /// Turns the trees into nodes to compare and bits to merge.
 class KernelBuilder {
   public:
-    KernelBuilder(ForestKernel& kernel, const std::vector<ForestTree>& trees)
+    KernelBuilder(ForestKernel& kernel, std::span<const ForestTree> trees)
         : kernel_(kernel), trees_(trees) {}
 
     bool build(std::size_t columns) {
@@ -19,7 +19,7 @@ class KernelBuilder {
         for (const ForestTree& tree : trees_) {
             if (tree.depth > ForestKernel::kMaxHeight) return false;
         }
-        if (!collect_thresholds(columns)) return false;
+        collect_thresholds(columns);
         reserve();
         std::vector<std::vector<std::int8_t>> tables;
         for (std::size_t next = 0; next < trees_.size();) {
@@ -57,7 +57,7 @@ class KernelBuilder {
         kernel_.upper_.reserve(trees_.size());
     }
 
-    bool collect_thresholds(std::size_t columns) {
+    void collect_thresholds(std::size_t columns) {
         std::vector<std::vector<double>> thresholds(columns);
         for (const ForestTree& tree : trees_) {
             for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
@@ -69,8 +69,6 @@ class KernelBuilder {
         for (auto& values : thresholds) {
             std::sort(values.begin(), values.end());
             values.erase(std::unique(values.begin(), values.end()), values.end());
-            constexpr std::size_t kMaxThresholds = 65000;  // ranks have 16 bits
-            if (values.size() > kMaxThresholds) return false;
             kernel_.columns_.push_back({RankTable(values), offset});
             // ranks from 0 to the number of thresholds, and one for a missing value
             offset += static_cast<std::uint32_t>(values.size()) + 2;
@@ -78,7 +76,6 @@ class KernelBuilder {
         make_batches();
         used_.assign(offset, 0);
         for (const ForestTree& tree : trees_) ranks_.push_back(ranks_of(tree));
-        return true;
     }
 
     void make_batches() {
@@ -116,11 +113,10 @@ class KernelBuilder {
     /// Marks the thresholds of trees from `first` on until a column has too many; returns the
     /// first tree that does not belong to the group.
     std::size_t take_group(std::size_t first) {
-        constexpr std::size_t kMaxTrees = 1024;  // the sum of their paths stays below 2^32
         std::fill(used_.begin(), used_.end(), std::uint8_t{0});
         std::vector<int> counts(kernel_.columns_.size(), 0);
         std::size_t end = first;
-        for (; end < trees_.size() && end - first < kMaxTrees; ++end) {
+        for (; end < trees_.size(); ++end) {
             std::vector<std::uint32_t> added;
             bool full = false;
             for (std::uint32_t i = 0; i < trees_[end].nodes.size(); ++i) {
@@ -248,23 +244,25 @@ class KernelBuilder {
     }
 
     ForestKernel& kernel_;
-    const std::vector<ForestTree>& trees_;
+    std::span<const ForestTree> trees_;
     std::vector<std::vector<std::uint16_t>> ranks_;  ///< of nodes, in the forest
     std::vector<std::uint8_t> used_;                 ///< by place: in the group at hand
 };
 
-ForestKernel::ForestKernel(const std::vector<ForestTree>& trees, std::size_t columns) {
+ForestKernel::ForestKernel(std::span<const ForestTree> trees, std::size_t columns) {
     KernelBuilder builder(*this, trees);
     if (!builder.build(columns)) *this = ForestKernel();
 }
 
-std::size_t ForestKernel::expected_bytes_of_tree(std::size_t leaves) {
+std::size_t ForestKernel::expected_bytes_of_tree(std::size_t leaves, std::size_t columns) {
     if (leaves > kLeaves) return 0;
-    // of a split: its threshold in a table that may be twice as long, its ranks in some groups
-    constexpr std::size_t kOfSplit =
-        sizeof(ForestCompare) + sizeof(ForestMerge) + 2 * sizeof(double) + 8;
+    // of a split: its threshold in a table that may be twice as long, its rank in each group
+    const std::size_t groups = std::min(
+        kMaxTrees, kMaxTrees * leaves / (static_cast<std::size_t>(kMaxRank) * columns) + 1);
+    const std::size_t of_split =
+        sizeof(ForestCompare) + sizeof(ForestMerge) + 2 * sizeof(double) + groups;
     return kLeaves * (sizeof(std::uint32_t) + sizeof(std::uint16_t)) + kTails * sizeof(Tail) +
-           sizeof(UpperNodes) + sizeof(Tree) + leaves * kOfSplit;
+           sizeof(UpperNodes) + sizeof(Tree) + leaves * of_split;
 }
 
 /// Working memory for blocks of rows.

@@ -12,10 +12,13 @@ namespace ad {
 
 class ForestKernel {
   public:
-    /// Empty, and never usable, when the trees do not fit: they may have kMaxHeight levels,
-    /// and 65000 different thresholds a column.
+    /// Single rows have this many columns at most.
+    static constexpr std::size_t kMaxWalkColumns = 128;  // planes have 8 bits in heap_
+    /// Its tables grow with the square of the number of trees: a larger forest takes several.
+    static constexpr std::size_t kMaxTrees = 128;
+    /// Empty, and never usable, when a tree has more than kMaxHeight levels.
     ForestKernel() = default;
-    ForestKernel(const std::vector<ForestTree>& trees, std::size_t columns);
+    ForestKernel(std::span<const ForestTree> trees, std::size_t columns);
 
     /// Whether it can sum the paths of so many rows.
     bool usable(std::size_t rows) const {
@@ -33,8 +36,8 @@ class ForestKernel {
     void sum_blocks(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
     void sum_each(const Columns& rows, const ForestLoops& loops, std::uint64_t* sums) const;
 
-    /// About what a tree takes in a kernel; nothing if it has more leaves than one can have.
-    static std::size_t expected_bytes_of_tree(std::size_t leaves);
+    /// At most what a tree takes in a kernel; nothing if it has more leaves than one can have.
+    static std::size_t expected_bytes_of_tree(std::size_t leaves, std::size_t columns);
 
   private:
     /// Most of a block's work would be for rows that are not there.
@@ -46,7 +49,6 @@ class ForestKernel {
     static constexpr std::size_t kLeaves = std::size_t{1} << kMaxHeight;
     static constexpr int kMaxRank = 253;
     static constexpr std::uint8_t kMissingRank = 255;
-    static constexpr std::size_t kMaxWalkColumns = 128;  ///< planes have 8 bits in heap_
     // Trees side by side: walks hide each other's latency.
     static constexpr std::size_t kTogether = 8;
     static constexpr std::size_t kDecided = 64;

@@ -158,6 +158,7 @@ void write_portably() {
 
 /// The key of the row at hand, as text[].
 Datum key_texts(const SourceScan* scan) {
+    require_key(scan);
     const int settings_level = NewGUCNestLevel();
     write_portably();
     auto* texts = static_cast<Datum*>(palloc(sizeof(Datum) * scan->key_count));

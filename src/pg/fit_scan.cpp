@@ -40,6 +40,7 @@ struct FitScan {
 
 void start_receiver(DestReceiver* self, int, TupleDesc descriptor) {
     auto* scan = reinterpret_cast<FitScan*>(self);
+    require_one_query(scan->state != nullptr);
     MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
     const auto* request =
         own<FitRequest>(scan->memory, [&] { return FitRequest::parse(scan->options); });
@@ -137,6 +138,11 @@ PGDLLEXPORT Datum _ad_fit_rows(PG_FUNCTION_ARGS) {
     scan->options = to_utf8(JsonbToCString(nullptr, &options->root, VARSIZE(options)));
     deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT,
                       &scan->identity_names, nullptr, &scan->identity_count);
+    if (scan->identity_count > RowIdentity::kMaxColumns) {
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("an identity has at most %d columns, not %d", RowIdentity::kMaxColumns,
+                       scan->identity_count));
+    }
     const char* query = text_to_cstring(PG_GETARG_TEXT_PP(0));
     SPI_connect();
     read_query(query, &scan->receiver);

@@ -33,6 +33,7 @@ void find_features(SourceScan* scan) {
 
 void start_receiver(DestReceiver* self, int, TupleDesc descriptor) {
     auto* scan = reinterpret_cast<SourceScan*>(self);
+    require_one_query(scan->descriptor != nullptr);
     MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
     scan->descriptor = CreateTupleDescCopy(descriptor);
     scan->row = MakeSingleTupleTableSlot(scan->descriptor, &TTSOpsMinimalTuple);
@@ -128,6 +129,11 @@ int find_column(TupleDesc descriptor, const char* name) {
         if (strcmp(NameStr(TupleDescAttr(descriptor, i)->attname), name) == 0) return i;
     }
     ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" does not exist", name));
+}
+
+void require_one_query(bool started) {
+    if (!started) return;
+    ereport(ERROR, errcode(ERRCODE_SYNTAX_ERROR), errmsg("more than one query to read from"));
 }
 
 void read_query(const char* query, DestReceiver* receiver) {

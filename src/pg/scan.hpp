@@ -61,6 +61,9 @@ void run_scan(SourceScan* scan, const char* query);
 /// SPI counts DestNone as no query.
 void read_query(const char* query, DestReceiver* receiver);
 
+/// For the receiver's start: a string of several queries starts it several times.
+void require_one_query(bool started);
+
 /// The place of a column in a query's rows; raises if there is none.
 int find_column(TupleDesc descriptor, const char* name);
 

@@ -116,10 +116,11 @@ constexpr std::uint32_t kMaxDepth = 64;
 constexpr std::uint32_t kMaxTrees = 10000;
 constexpr std::uint32_t kMaxSamples = 65536;
 
-/// About what a tree takes in the form in which many rows are scored.
-std::size_t fast_form_bytes(std::size_t nodes) {
-    const std::size_t of_kernel = ForestKernel::expected_bytes_of_tree(nodes / 2 + 1);
-    return of_kernel > 0 ? of_kernel : ForestWalk::expected_bytes_of_tree(nodes);
+/// At most what a tree takes in the form in which many rows are scored.
+std::size_t fast_form_bytes(std::size_t nodes, std::size_t columns) {
+    const std::size_t of_kernel = ForestKernel::expected_bytes_of_tree(nodes / 2 + 1, columns);
+    const bool walks = of_kernel == 0 || columns > ForestKernel::kMaxWalkColumns;
+    return of_kernel + (walks ? ForestWalk::expected_bytes_of_tree(nodes) : 0);
 }
 
 class IsolationForest final : public Detector {
@@ -154,6 +155,7 @@ class IsolationForest final : public Detector {
             trees_.push_back(builder.build(rows.data(), rows.data() + rows.size()));
         }
         average_path_ = average_path(sample_size_);
+        columns_ = sample.count;
     }
 
     void score(const Columns& rows, double* scores) const override {
@@ -209,23 +211,43 @@ class IsolationForest final : public Detector {
             if (tree.nodes.size() != nodes) throw CorruptModel("wrong number of nodes");
         }
         average_path_ = average_path(sample_size_);
+        columns_ = columns;
     }
 
     std::size_t memory_bytes() const override {
         std::size_t bytes = 0;
         for (const ForestTree& tree : trees_) {
-            bytes += fast_form_bytes(tree.nodes.size()) + sizeof(ForestTree) +
+            bytes += fast_form_bytes(tree.nodes.size(), columns_) + sizeof(ForestTree) +
                      tree.nodes.capacity() * (sizeof(ForestNode) + 2 * sizeof(std::uint32_t));
         }
         return bytes;
     }
 
   private:
+    void make_kernels(std::size_t columns) const {
+        const std::span<const ForestTree> all(trees_);
+        for (std::size_t t = 0; t < all.size(); t += ForestKernel::kMaxTrees) {
+            const std::size_t count = std::min(ForestKernel::kMaxTrees, all.size() - t);
+            kernels_.emplace_back(all.subspan(t, count), columns);
+            if (kernels_.back().usable(kMaxBlock)) continue;
+            kernels_.assign(1, ForestKernel());  // all of them or none
+            return;
+        }
+    }
+
     /// By the fastest way that there is, which is made when it pays.
     void sum_paths(const Columns& rows, std::uint64_t* sums) const {
         if ((rows_scored_ += rows.rows) < kFastPays) return walk_forest(trees_, rows, sums);
-        if (!kernel_) kernel_.emplace(trees_, rows.count);
-        if (kernel_->usable(rows.rows)) return kernel_->sum_paths(rows, sums);
+        if (kernels_.empty()) make_kernels(rows.count);
+        if (kernels_.front().usable(rows.rows)) {
+            std::fill_n(sums, rows.rows, 0);
+            std::uint64_t part[kMaxBlock];
+            for (const ForestKernel& kernel : kernels_) {
+                kernel.sum_paths(rows, part);
+                for (std::size_t i = 0; i < rows.rows; ++i) sums[i] += part[i];
+            }
+            return;
+        }
         if (!walk_) walk_.emplace(trees_, rows.count);
         walk_->sum_paths(rows, sums);
     }
@@ -257,17 +279,19 @@ class IsolationForest final : public Detector {
     std::uint32_t sample_size_ = 0;
     std::vector<ForestTree> trees_;
     double average_path_ = 0.0;  ///< c(max_samples)
+    std::size_t columns_ = 0;
     mutable std::size_t rows_scored_ = 0;
-    mutable std::optional<ForestKernel> kernel_;
+    mutable std::vector<ForestKernel> kernels_;
     mutable std::optional<ForestWalk> walk_;
 };
 
 /// A tree of n rows has n leaves at most, in less than 2 n nodes.
-std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uint64_t) {
+std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uint64_t columns) {
     const auto leaves =
         std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(params.number("max_samples")));
     constexpr std::uint64_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
-    const std::uint64_t of_fast_form = rows >= kFastPays ? fast_form_bytes(2 * leaves - 1) : 0;
+    const std::uint64_t of_fast_form =
+        rows >= kFastPays ? fast_form_bytes(2 * leaves - 1, columns) : 0;
     return static_cast<std::uint64_t>(params.number("n_estimators")) *
            (2 * leaves * kOfNode + of_fast_form);
 }
