@@ -40,7 +40,7 @@ DECLARE
     of_table boolean := EXISTS (SELECT FROM pg_class WHERE oid = source AND relkind IN ('r', 'p', 'm'))
                         AND has_table_privilege(source, 'SELECT');
 BEGIN
-    IF current_setting('max_parallel_workers_per_gather') <> '0' THEN
+    IF cardinality(identity) > 0 AND current_setting('max_parallel_workers_per_gather') <> '0' THEN
         IF cardinality(features) + cardinality(identity) > max_plain_arguments THEN
             columns := _ad_row_of(source);
         END IF;

@@ -77,6 +77,115 @@ TEST(ForestKernel, TakesFullTrees) {
     EXPECT_FALSE(ForestKernel(trees, 1).usable(1000));
 }
 
+/// A tree that asks for thresholds of a column that no other tree has asked for, low to high.
+std::uint32_t grow_fresh(ForestTree& tree, std::uint16_t column, double& next, std::uint32_t depth,
+                         std::uint32_t max_depth, Random& random) {
+    if (depth == max_depth) return tree.add_leaf(1 + random.below(9), depth);
+    const auto i = tree.add_split(2, column, 0.0, random.below(2) == 0);
+    grow_fresh(tree, column, next, depth + 1, max_depth, random);
+    tree.nodes[i].threshold = next++;
+    const auto right = grow_fresh(tree, column, next, depth + 1, max_depth, random);
+    tree.nodes[i].right = right;
+    return i;
+}
+
+/// Whole numbers up to `most`, their neighbours, what is beyond them, and missing values.
+std::vector<double> values_around(double most, std::size_t rows, Random& random) {
+    std::vector<double> values(rows);
+    for (double& value : values) {
+        value = std::floor(random.uniform() * (most + 3.0)) - 1.0;
+        switch (random.below(10)) {
+            case 0:
+                value = random.below(2) == 0 ? kMissing : -kMissing;
+                break;
+            case 1:
+                value = std::nextafter(value, kInfinity);
+                break;
+            case 2:
+                value = std::nextafter(value, -kInfinity);
+                break;
+            default:
+                break;
+        }
+    }
+    return values;
+}
+
+/// Tables with from 0 to 9 levels, in batches that are full and others that are not, and more than
+/// a group can hold in the largest of them.
+TEST(ForestKernel, TakesColumnsOfEverySize) {
+    Random random(5);
+    std::vector<std::uint32_t> sizes{0,  1,  2,  3,  4,  5,  6,   7,   8,
+                                     15, 16, 17, 31, 32, 33, 250, 300, 400};
+    for (const std::uint32_t more : {0, 1, 2, 3, 7, 15, 16, 100}) sizes.push_back(more);
+    sizes.insert(sizes.end(), 6, 5);
+    for (const std::size_t columns : {sizes.size(), std::size_t{11}, std::size_t{1}}) {
+        shuffle(sizes, columns);
+        std::vector<ForestTree> trees;
+        std::vector<std::vector<double>> values;
+        for (std::size_t j = 0; j < columns; ++j) {
+            double next = 0.0;
+            while (next < sizes[j]) {
+                const std::uint32_t depth = next + 3 <= sizes[j] ? 1 + random.below(2) : 1;
+                grow_fresh(trees.emplace_back(), static_cast<std::uint16_t>(j), next, 0, depth,
+                           random);
+            }
+            values.push_back(values_around(sizes[j], 777, random));
+        }
+        if (trees.empty()) trees.emplace_back().add_leaf(3, 0);
+        shuffle(trees, 1);
+        const ForestKernel kernel(trees, columns);
+        ASSERT_TRUE(kernel.usable(1));
+        expect_equal_sums(trees, kernel, values);
+    }
+}
+
+/// The longest paths that there are: those of more than 1,024 trees do not fit into 32 bits.
+TEST(ForestKernel, AddsUpManyTrees) {
+    Random random(6);
+    constexpr std::uint32_t kLargestLeaf = std::numeric_limits<std::uint32_t>::max();
+    std::vector<ForestTree> trees = make_trees(2300, 3, 3, random);
+    for (ForestTree& tree : trees) {
+        for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
+            if (!tree.is_leaf(i)) continue;
+            tree.path[i] = static_cast<std::uint32_t>((8 + average_path(kLargestLeaf)) * kPathUnit);
+        }
+    }
+    EXPECT_GT(2300.0 * trees[0].path.back(), 1.5 * kLargestLeaf);
+    const ForestKernel kernel(trees, 3);
+    ASSERT_TRUE(kernel.usable(1));
+    expect_equal_sums(trees, kernel, make_columns(3, 777, random));
+}
+
+/// As many trees to a group as their thresholds allow: two. Ranks need all of their 16 bits.
+TEST(ForestKernel, TakesManyGroups) {
+    Random random(7);
+    double next = 0.0;
+    std::vector<ForestTree> trees(300);
+    for (ForestTree& tree : trees) grow_fresh(tree, 0, next, 0, 7, random);
+    ASSERT_GT(next, 32768.0);
+    shuffle(trees, 2);
+    const ForestKernel kernel(trees, 1);
+    ASSERT_TRUE(kernel.usable(1));
+    expect_equal_sums(trees, kernel, {values_around(next, 777, random)});
+}
+
+/// 65,000 different thresholds in a column, and one more.
+TEST(ForestKernel, DeclinesTooManyThresholds) {
+    Random random(8);
+    double next = 0.0;
+    std::vector<ForestTree> trees;
+    while (next + 127 <= 65000) grow_fresh(trees.emplace_back(), 0, next, 0, 7, random);
+    while (next < 65000) grow_fresh(trees.emplace_back(), 0, next, 0, 1, random);
+    const ForestKernel kernel(trees, 1);
+    ASSERT_TRUE(kernel.usable(1));
+    std::vector<double> values = values_around(next, 777, random);
+    values[0] = next + 1;
+    expect_equal_sums(trees, kernel, {values});
+    grow_fresh(trees.emplace_back(), 0, next, 0, 1, random);
+    EXPECT_FALSE(ForestKernel(trees, 1).usable(1000));
+}
+
 TEST(ForestKernel, DeclinesHigherTrees) {
     std::vector<ForestTree> trees(1);
     grow_full(trees[0], 0.0, 1.0, 0, 9);

@@ -6,14 +6,14 @@
 
 namespace ad::test {
 
-/// Few distinct values, so that some equal a threshold; some missing, some infinite.
+/// Few distinct values, so that some equal a threshold; some NaN, of either sign, some infinite.
 inline std::vector<std::vector<double>> make_columns(std::size_t columns, std::size_t rows,
                                                      Random& random) {
     std::vector<std::vector<double>> values(columns, std::vector<double>(rows));
     for (auto& column : values) {
         for (double& value : column) {
             value = random.below(50) / 50.0;
-            if (random.below(20) == 0) value = kMissing;
+            if (random.below(20) == 0) value = random.below(2) == 0 ? kMissing : -kMissing;
             if (random.below(50) == 0) value = random.below(2) == 0 ? kInfinity : -kInfinity;
         }
     }

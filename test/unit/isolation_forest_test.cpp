@@ -187,6 +187,48 @@ TEST(IsolationForest, CutsBetweenExtremeValues) {
     EXPECT_EQ(score(tiny, Rows{{0.0}})[0], 0.5);
 }
 
+// The first rows go node by node; then the trees are brought into a faster form: small ones of up
+// to 128 columns into one, large ones into another, and small ones of many columns into both.
+TEST(IsolationForest, ScoresTheSameInEveryForm) {
+    for (const auto& [columns, samples] : {std::pair{5, 256}, {5, 2000}, {130, 256}}) {
+        const auto rows = normal_rows(2000, static_cast<std::size_t>(columns));
+        const auto trained =
+            forest(rows, {{"n_estimators", 20}, {"max_samples", samples}}, columns + samples);
+        const auto model = Model::load(trained.save());
+        const Rows first(rows.begin(), rows.begin() + 600);
+        std::vector<double> one_by_one;
+        for (const auto& row : first) one_by_one.push_back(score(model, Rows{row})[0]);
+        const auto expected = bits_of(score(Model::load(trained.save()), first));
+        EXPECT_EQ(bits_of(one_by_one), expected) << columns << " columns, trees of " << samples;
+        EXPECT_EQ(bits_of(score(model, first)), expected);
+        // node by node only
+        const Rows few(rows.begin(), rows.begin() + 255);
+        EXPECT_EQ(bits_of(score(Model::load(trained.save()), few)),
+                  std::vector(expected.begin(), expected.begin() + 255));
+    }
+}
+
+// A query that is cancelled while it makes the faster form leaves a model that others use.
+TEST(IsolationForest, ScoresAfterACancelledScore) {
+    for (const int samples : {256, 2000}) {
+        const auto rows = normal_rows(2000, 3);
+        const auto trained = forest(rows, {{"n_estimators", 20}, {"max_samples", samples}});
+        const auto expected = bits_of(score(trained, rows));
+        for (const std::uint64_t cancel_at : {1, 2, 3, 7}) {
+            const auto model = Model::load(trained.save());
+            bool cancelled = false;
+            try {
+                const PollCounter polls(cancel_at);
+                score(model, rows);
+            } catch (const PollCounter::Cancel&) {
+                cancelled = true;
+            }
+            EXPECT_TRUE(cancelled || cancel_at > 1);
+            EXPECT_EQ(bits_of(score(model, rows)), expected) << "cancelled at " << cancel_at;
+        }
+    }
+}
+
 TEST(IsolationForest, RefusesMoreColumnsThanANodeCanName) {
     EXPECT_THROW(forest(Rows(1, std::vector<double>(65535, 1.0)), Json::object()), InvalidData);
 }
