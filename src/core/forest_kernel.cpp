@@ -15,7 +15,10 @@ class KernelBuilder {
         : kernel_(kernel), trees_(trees) {}
 
     bool build(std::size_t columns) {
-        if (2 * columns > std::numeric_limits<std::uint16_t>::max()) return false;
+        if (trees_.size() > ForestKernel::kMaxTrees ||
+            2 * columns > std::numeric_limits<std::uint16_t>::max()) {
+            return false;
+        }
         for (const ForestTree& tree : trees_) {
             if (tree.depth > ForestKernel::kMaxHeight) return false;
         }

@@ -16,7 +16,8 @@ class ForestKernel {
     static constexpr std::size_t kMaxWalkColumns = 128;  // planes have 8 bits in heap_
     /// Its tables grow with the square of the number of trees: a larger forest takes several.
     static constexpr std::size_t kMaxTrees = 128;
-    /// Empty, and never usable, when a tree has more than kMaxHeight levels.
+    /// Empty, and never usable, when a tree has more than kMaxHeight levels, or there are more
+    /// trees.
     ForestKernel() = default;
     ForestKernel(std::span<const ForestTree> trees, std::size_t columns);
 

@@ -53,7 +53,7 @@ TEST(ForestKernel, EqualsTheWalk) {
 /// One column with more distinct thresholds than a group can hold: several groups.
 TEST(ForestKernel, SplitsIntoGroups) {
     Random random(2);
-    std::vector<ForestTree> trees(300);
+    std::vector<ForestTree> trees(ForestKernel::kMaxTrees);
     for (auto& tree : trees) {
         const auto root = tree.add_split(3, 0, random.uniform(), false);
         const auto inner = tree.add_split(2, 0, random.uniform(), true);
@@ -126,7 +126,8 @@ TEST(ForestKernel, TakesColumnsOfEverySize) {
         for (std::size_t j = 0; j < columns; ++j) {
             double next = 0.0;
             while (next < sizes[j]) {
-                const std::uint32_t depth = next + 3 <= sizes[j] ? 1 + random.below(2) : 1;
+                std::uint32_t depth = 1;
+                while (depth < 6 && next + (2U << depth) - 1 <= sizes[j]) ++depth;
                 grow_fresh(trees.emplace_back(), static_cast<std::uint16_t>(j), next, 0, depth,
                            random);
             }
@@ -140,50 +141,24 @@ TEST(ForestKernel, TakesColumnsOfEverySize) {
     }
 }
 
-/// The longest paths that there are: those of more than 1,024 trees do not fit into 32 bits.
-TEST(ForestKernel, AddsUpManyTrees) {
+TEST(ForestKernel, DeclinesMoreTrees) {
     Random random(6);
-    constexpr std::uint32_t kLargestLeaf = std::numeric_limits<std::uint32_t>::max();
-    std::vector<ForestTree> trees = make_trees(2300, 3, 3, random);
-    for (ForestTree& tree : trees) {
-        for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
-            if (!tree.is_leaf(i)) continue;
-            tree.path[i] = static_cast<std::uint32_t>((8 + average_path(kLargestLeaf)) * kPathUnit);
-        }
-    }
-    EXPECT_GT(2300.0 * trees[0].path.back(), 1.5 * kLargestLeaf);
-    const ForestKernel kernel(trees, 3);
-    ASSERT_TRUE(kernel.usable(1));
-    expect_equal_sums(trees, kernel, make_columns(3, 777, random));
+    const auto trees = make_trees(ForestKernel::kMaxTrees + 1, 3, 3, random);
+    EXPECT_FALSE(ForestKernel(trees, 3).usable(1000));
+    EXPECT_TRUE(ForestKernel(std::span(trees).first(ForestKernel::kMaxTrees), 3).usable(1000));
 }
 
-/// As many trees to a group as their thresholds allow: two. Ranks need all of their 16 bits.
+/// As many trees to a group as their thresholds allow: two.
 TEST(ForestKernel, TakesManyGroups) {
     Random random(7);
     double next = 0.0;
-    std::vector<ForestTree> trees(300);
+    std::vector<ForestTree> trees(ForestKernel::kMaxTrees);
     for (ForestTree& tree : trees) grow_fresh(tree, 0, next, 0, 7, random);
-    ASSERT_GT(next, 32768.0);
+    ASSERT_GT(next, 16000.0);
     shuffle(trees, 2);
     const ForestKernel kernel(trees, 1);
     ASSERT_TRUE(kernel.usable(1));
     expect_equal_sums(trees, kernel, {values_around(next, 777, random)});
-}
-
-/// 65,000 different thresholds in a column, and one more.
-TEST(ForestKernel, DeclinesTooManyThresholds) {
-    Random random(8);
-    double next = 0.0;
-    std::vector<ForestTree> trees;
-    while (next + 127 <= 65000) grow_fresh(trees.emplace_back(), 0, next, 0, 7, random);
-    while (next < 65000) grow_fresh(trees.emplace_back(), 0, next, 0, 1, random);
-    const ForestKernel kernel(trees, 1);
-    ASSERT_TRUE(kernel.usable(1));
-    std::vector<double> values = values_around(next, 777, random);
-    values[0] = next + 1;
-    expect_equal_sums(trees, kernel, {values});
-    grow_fresh(trees.emplace_back(), 0, next, 0, 1, random);
-    EXPECT_FALSE(ForestKernel(trees, 1).usable(1000));
 }
 
 TEST(ForestKernel, DeclinesHigherTrees) {

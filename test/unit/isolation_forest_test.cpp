@@ -193,7 +193,7 @@ TEST(IsolationForest, ScoresTheSameInEveryForm) {
     for (const auto& [columns, samples] : {std::pair{5, 256}, {5, 2000}, {130, 256}}) {
         const auto rows = normal_rows(2000, static_cast<std::size_t>(columns));
         const auto trained =
-            forest(rows, {{"n_estimators", 20}, {"max_samples", samples}}, columns + samples);
+            forest(rows, {{"n_estimators", 150}, {"max_samples", samples}}, columns + samples);
         const auto model = Model::load(trained.save());
         const Rows first(rows.begin(), rows.begin() + 600);
         std::vector<double> one_by_one;
@@ -212,7 +212,7 @@ TEST(IsolationForest, ScoresTheSameInEveryForm) {
 TEST(IsolationForest, ScoresAfterACancelledScore) {
     for (const int samples : {256, 2000}) {
         const auto rows = normal_rows(2000, 3);
-        const auto trained = forest(rows, {{"n_estimators", 20}, {"max_samples", samples}});
+        const auto trained = forest(rows, {{"n_estimators", 150}, {"max_samples", samples}});
         const auto expected = bits_of(score(trained, rows));
         for (const std::uint64_t cancel_at : {1, 2, 3, 7}) {
             const auto model = Model::load(trained.save());

@@ -226,13 +226,15 @@ class IsolationForest final : public Detector {
   private:
     void make_kernels(std::size_t columns) const {
         const std::span<const ForestTree> all(trees_);
+        std::vector<ForestKernel> made;  // a cancelled query leaves none
         for (std::size_t t = 0; t < all.size(); t += ForestKernel::kMaxTrees) {
             const std::size_t count = std::min(ForestKernel::kMaxTrees, all.size() - t);
-            kernels_.emplace_back(all.subspan(t, count), columns);
-            if (kernels_.back().usable(kMaxBlock)) continue;
-            kernels_.assign(1, ForestKernel());  // all of them or none
-            return;
+            made.emplace_back(all.subspan(t, count), columns);
+            if (made.back().usable(kMaxBlock)) continue;
+            made.assign(1, ForestKernel());  // all of them or none
+            break;
         }
+        kernels_.swap(made);
     }
 
     /// By the fastest way that there is, which is made when it pays.
