@@ -7,7 +7,7 @@ use lib $FindBin::RealBin;
 use AdTest;
 use Test::More;
 
-my $rows = 40_000;
+my $rows = 160_000;    # so many that five kills come before the end
 my $node = start_node('crash', [], 'restart_after_crash = on');
 $node->safe_psql('postgres', 'CREATE EXTENSION anomaly_detect');
 make_readings($node, $rows);
@@ -40,7 +40,7 @@ is($node->safe_psql('postgres', 'SELECT sqlstate, error FROM anomaly_detection_r
 $node->safe_psql('postgres', q(CREATE OR REPLACE FUNCTION check_row(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'));
 $node->safe_psql('postgres', $fragile);
 is($node->safe_psql('postgres', $stored), "$rows|$rows|1|$rows", 'repeated, it does the rest');
-is($node->safe_psql('postgres', $runs), "succeeded|$rows|10|t", 'the run has ended well');
+is($node->safe_psql('postgres', $runs), "succeeded|$rows|" . $rows / 4000 . "|t", 'the run has ended well');
 $node->safe_psql('postgres', $reset);
 
 # The death of the process, and of the server.
@@ -81,7 +81,7 @@ for my $case (
 }
 $node->safe_psql('postgres', $call);
 is($node->safe_psql('postgres', $stored), "$rows|$rows|1|$rows", 'every row is stored exactly once');
-is($node->safe_psql('postgres', $runs), "succeeded|$rows|80|t", 'the figures of the run are right');
+is($node->safe_psql('postgres', $runs), "succeeded|$rows|" . $rows / 500 . "|t", 'the figures of the run are right');
 is($node->safe_psql('postgres', 'SELECT attempt FROM anomaly_detection_runs'), 6, 'the run counts its attempts');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM ad_scores('readings', 'm') s
 	JOIN anomaly_detection_results r ON r.source_record_key = s.record_key AND r.anomaly_score = s.anomaly_score)),

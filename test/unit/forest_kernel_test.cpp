@@ -148,6 +148,18 @@ TEST(ForestKernel, DeclinesMoreTrees) {
     EXPECT_TRUE(ForestKernel(std::span(trees).first(ForestKernel::kMaxTrees), 3).usable(1000));
 }
 
+/// The longest paths that there are, in one group: their sum still has 32 bits.
+TEST(ForestKernel, AddsUpTheLongestPaths) {
+    Random random(9);
+    constexpr std::uint32_t kLargestLeaf = std::numeric_limits<std::uint32_t>::max();
+    const auto longest = static_cast<std::uint32_t>((8 + average_path(kLargestLeaf)) * kPathUnit);
+    auto trees = make_trees(ForestKernel::kMaxTrees, 3, 3, random);
+    for (ForestTree& tree : trees) {
+        for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) tree.path[i] = longest - i;
+    }
+    expect_equal_sums(trees, ForestKernel(trees, 3), make_columns(3, 777, random));
+}
+
 /// As many trees to a group as their thresholds allow: two.
 TEST(ForestKernel, TakesManyGroups) {
     Random random(7);
