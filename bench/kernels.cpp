@@ -61,8 +61,8 @@ std::unique_ptr<Detector> fit(const Shape& shape) {
     const Algorithm& algorithm = find_algorithm("isolation_forest");
     const Json options{{"n_estimators", shape.trees}, {"max_samples", shape.samples}};
     auto detector = algorithm.make();
-    detector->fit(rows_of(shape).view(), Params(algorithm.params, options, algorithm.name),
-                  Random(1));
+    detector->fit({.rows = rows_of(shape).view()},
+                  Params(algorithm.params, options, algorithm.name), Random(1));
     return detector;
 }
 

@@ -18,6 +18,10 @@ namespace ad {
 
 inline constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
+/// Detectors that take no missing values see no number beyond: its square and sums of squares are
+/// finite.
+inline constexpr double kLargestValue = 1e100;
+
 /// Set by the host (the server, a test). It may throw to stop the work: a cancelled query, a
 /// shutdown. Null means that nobody wants to interrupt.
 extern void (*poll_hook)();

@@ -6,9 +6,28 @@
 #include "columns.hpp"
 #include "params.hpp"
 #include "random.hpp"
+#include "scaling.hpp"
 #include "wire.hpp"
 
 namespace ad {
+
+/// What a detector learns from: at least one row and one column. A value is finite; NaN occurs only
+/// if the registry says that the algorithm takes missing values.
+struct Training {
+    Columns rows;
+    /// One a row, not negative, at least one positive; null if all rows count alike, as they always
+    /// do unless the registry says that the algorithm takes weights.
+    const double* weights = nullptr;
+    /// One a column: how many categories it has, or 0 for numbers. A category is a whole number
+    /// below that, the most frequent one 0; a row that is scored may have this number itself, which
+    /// stands for every category that training did not see. Null: all columns hold numbers, as they
+    /// always do unless the registry says that the algorithm takes categories.
+    const std::uint32_t* categories = nullptr;
+
+    std::uint32_t categories_of(std::size_t j) const {
+        return categories == nullptr ? 0 : categories[j];
+    }
+};
 
 /// A fitted (or, before fit and load, empty) anomaly detector. Implementations are deterministic:
 /// the same rows, parameters and random stream give the same bytes and the same scores on every
@@ -20,14 +39,14 @@ class Detector {
     Detector& operator=(const Detector&) = delete;
     virtual ~Detector() = default;
 
-    /// Learns from a sample of at least one row and one column. Values are finite; NaN occurs only
-    /// if the registry says that the algorithm takes missing values.
-    virtual void fit(const Columns& sample, const Params& params, Random random) = 0;
+    /// Called once, on an empty detector.
+    virtual void fit(const Training& training, const Params& params, Random random) = 0;
 
     /// Rows in one call of `score`, at most.
     static constexpr std::size_t kMaxBlock = 1024;
 
-    /// Writes one finite score a row, higher is stranger. Values may be infinite.
+    /// Writes one finite score a row, higher is stranger. Values are within kLargestValue unless
+    /// the algorithm takes missing values: then they may be NaN or infinite.
     virtual void score(const Columns& rows, double* scores) const = 0;
 
     /// Writes to `contributions` what each column adds to the score of row `row`, in the
@@ -37,6 +56,10 @@ class Detector {
     /// The threshold that the literature gives for this score, or NaN: then `auto` takes it from
     /// the distribution of the training scores.
     virtual double natural_threshold() const { return kMissing; }
+
+    /// What the fit chose by itself, for the metadata of the model; null if there is nothing to
+    /// say.
+    virtual Json describe() const { return nullptr; }
 
     virtual void save(Writer& out) const = 0;
     /// Reads what `save` wrote for `columns` columns; throws CorruptModel.
@@ -53,13 +76,22 @@ struct Algorithm {
     std::string_view summary;
     std::string_view score_scale;
     std::string_view paper;
-    bool takes_missing;             ///< NaN reaches fit and score; otherwise values are imputed
+    bool random;                    ///< the seed changes the model
+    bool takes_missing = false;     ///< NaN reaches fit and score; otherwise values are imputed
+    bool takes_categories = false;  ///< numbers of categories do; otherwise their surprisals
+    bool takes_weights = false;
+    Scale scale = Scale::None;  ///< of the columns, unless "preprocess" names another
+    std::uint32_t max_columns = 65534;
     std::uint16_t payload_version;  ///< of the bytes between save and load
     std::span<const ParamSpec> params;
     std::unique_ptr<Detector> (*make)();
-    /// Upper bound of what a detector holds after a fit on that many rows and columns.
-    std::uint64_t (*detector_bytes)(const Params& params, std::uint64_t rows,
-                                    std::uint64_t columns);
+    /// Upper bound of the memory that a fit on that many rows and columns takes beyond the rows
+    /// themselves, and of what the detector holds afterwards.
+    std::uint64_t (*fit_bytes)(const Params& params, std::uint64_t rows, std::uint64_t columns);
+    /// How the time of a fit grows: proportional to its basic steps.
+    double (*fit_steps)(const Params& params, double rows, double columns);
+    /// Refuses parameters that are wrong together (InvalidParameter); null if none can be.
+    void (*check)(const Params& params) = nullptr;
 };
 
 }  // namespace ad

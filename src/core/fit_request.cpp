@@ -84,8 +84,9 @@ ThresholdRule take_threshold(Json& parameters, const Json& threshold) {
 
 }  // namespace
 
-PreprocessRule PreprocessRule::parse(const Json& options, bool takes_missing) {
-    constexpr std::array<std::string_view, 2> kKeys{"impute", "fill_value"};
+PreprocessRule PreprocessRule::parse(const Json& options, const Algorithm& algorithm) {
+    constexpr std::array<std::string_view, 3> kKeys{"impute", "fill_value", "scale"};
+    const bool takes_missing = algorithm.takes_missing;
     refuse_unknown_keys(options, kKeys, "preprocess option");
     PreprocessRule rule;
     rule.impute = takes_missing ? Impute::None : Impute::Median;
@@ -110,12 +111,23 @@ PreprocessRule PreprocessRule::parse(const Json& options, bool takes_missing) {
                                    "For example: {\"impute\": \"constant\", \"fill_value\": 0}.");
         rule.fill_value = found->get<double>();
     }
+    rule.scale = algorithm.scale;
+    if (const auto found = options.find("scale"); found != options.end()) {
+        const auto name = found->is_string() ? found->get<std::string>() : found->dump();
+        const auto* scale = std::find(std::begin(kScaleNames), std::end(kScaleNames), name);
+        if (scale == std::end(kScaleNames)) {
+            throw InvalidParameter("unknown \"scale\": \"" + name + "\"",
+                                   "Valid names are: " + join(kScaleNames) + ".");
+        }
+        rule.scale = static_cast<Scale>(scale - kScaleNames);
+    }
     return rule;
 }
 
 Json PreprocessRule::to_json() const {
     Json object{{"impute", kImputeNames[static_cast<std::size_t>(impute)]}};
     if (impute == Impute::Constant) object["fill_value"] = fill_value;
+    object["scale"] = kScaleNames[static_cast<std::size_t>(scale)];
     return object;
 }
 
@@ -129,11 +141,12 @@ FitRequest FitRequest::parse(std::string_view text) {
     const Algorithm& algorithm = find_algorithm(take_algorithm(options));
     Json parameters = take_object(options, "parameters");
     const auto threshold = take_threshold(parameters, take_object(options, "threshold"));
+    const Params params(algorithm.params, parameters, algorithm.name);
+    if (algorithm.check != nullptr) algorithm.check(params);
     return {
         .algorithm = &algorithm,
-        .params = Params(algorithm.params, parameters, algorithm.name),
-        .preprocess =
-            PreprocessRule::parse(take_object(options, "preprocess"), algorithm.takes_missing),
+        .params = params,
+        .preprocess = PreprocessRule::parse(take_object(options, "preprocess"), algorithm),
         .threshold = threshold,
         .features = take_names(options),
         .identity_columns =
@@ -183,12 +196,12 @@ std::uint64_t FitRequest::training_bytes(const Schema& schema, std::uint64_t row
     std::uint64_t columns = 0;
     for (const auto& feature : schema) columns += columns_of(feature.kind);
     check_detector(sample, columns, max_memory);
-    return sample * sample_bytes_a_row(schema) + algorithm->detector_bytes(params, sample, columns);
+    return sample * sample_bytes_a_row(schema) + algorithm->fit_bytes(params, sample, columns);
 }
 
 void FitRequest::check_detector(std::uint64_t rows, std::uint64_t columns,
                                 std::uint64_t max_memory) const {
-    const auto needed = algorithm->detector_bytes(params, rows, columns);
+    const auto needed = algorithm->fit_bytes(params, rows, columns);
     if (needed <= max_memory) return;
     throw MemoryLimit(std::string(algorithm->name) + " with these parameters needs up to " +
                           kilobytes(needed + kKilobyte) + ", but only " + kilobytes(max_memory) +

@@ -13,10 +13,11 @@ enum class Impute : std::uint8_t { None, Median, Mean, Constant, Reject };
 struct PreprocessRule {
     Impute impute = Impute::None;
     double fill_value = 0.0;  ///< of Impute::Constant
+    Scale scale = Scale::None;
 
-    /// `takes_missing` is the algorithm's: without "impute" its missing values stay, or become
-    /// the median.
-    static PreprocessRule parse(const Json& options, bool takes_missing);
+    /// The defaults are the algorithm's: without "impute" missing values stay, if it takes them, or
+    /// become the median.
+    static PreprocessRule parse(const Json& options, const Algorithm& algorithm);
     Json to_json() const;
 };
 

@@ -48,23 +48,10 @@ Matrix accepted_rows(const Columns& all, const std::vector<std::uint8_t>& reject
     return matrix;
 }
 
-/// Scores a long matrix in blocks, so that a cancel request is noticed between them.
-void score_in_blocks(const Detector& detector, const Columns& all, double* scores) {
-    constexpr std::size_t kBlock = Detector::kMaxBlock;
-    if (all.rows <= kBlock) return detector.score(all, scores);
-    std::vector<const double*> shifted(all.count);
-    for (std::size_t start = 0; start < all.rows; start += kBlock) {
-        poll();
-        for (std::size_t j = 0; j < all.count; ++j) shifted[j] = all.column[j] + start;
-        const Columns block{shifted.data(), all.count, std::min(kBlock, all.rows - start)};
-        detector.score(block, scores + start);
-    }
-}
-
 }  // namespace
 
 Model::Model(const Algorithm& algorithm, Schema schema)
-    : algorithm_(&algorithm), schema_(std::move(schema)), detector_(algorithm.make()) {}
+    : schema_(std::move(schema)), pipeline_(algorithm) {}
 
 Model Model::fit(FitState& state, std::uint64_t max_memory) {
     const FitRequest& request = state.request();
@@ -85,7 +72,7 @@ Model Model::fit(FitState& state, std::uint64_t max_memory) {
     const bool by_p_value = request.threshold.method == ThresholdMethod::PValue;
     model.threshold_ =
         std::clamp(request.threshold.resolve(by_p_value ? model.calibration_.scores() : scores,
-                                             model.detector_->natural_threshold()),
+                                             model.pipeline_.detector().natural_threshold()),
                    -kLargest, kLargest);
     return model;
 }
@@ -104,16 +91,19 @@ std::vector<double> Model::fit_detector(const Sample& sample, const FitRequest& 
     }
     rows_fitted_ = matrix.rows();
     request.check_detector(matrix.rows(), matrix.columns(), max_memory);
-    detector_->fit(matrix.view(), request.params,
-                   Random(static_cast<std::uint64_t>(request.random_seed)));
+    const auto categories = preprocess_.categories();
+    pipeline_.fit(
+        {.rows = matrix.view(), .categories = categories.empty() ? nullptr : categories.data()},
+        request.params, request.preprocess.scale,
+        Random(static_cast<std::uint64_t>(request.random_seed)));
     std::vector<double> scores(matrix.rows());
-    score_in_blocks(*detector_, matrix.view(), scores.data());
+    pipeline_.score(matrix.view(), scores.data());
     return scores;
 }
 
 void Model::score(const Cells& cells, Scratch& scratch, double* scores) const {
     preprocess_.apply(cells, scratch.block);
-    score_in_blocks(*detector_, scratch.block.view(cells.rows), scores);
+    pipeline_.score(scratch.block.view(cells.rows), scores);
     for (std::size_t i = 0; i < scratch.block.rejected.size(); ++i) {
         if (scratch.block.rejected[i] != 0) scores[i] = kMissing;
     }
@@ -128,7 +118,7 @@ std::string Model::explain(const Cells& cells, std::size_t row, const std::strin
                            Scratch& scratch) const {
     preprocess_.apply(cells, scratch.block);
     std::vector<double> of_columns(preprocess_.columns());
-    detector_->explain(scratch.block.view(cells.rows), row, of_columns.data());
+    pipeline_.explain(scratch.block.view(cells.rows), row, of_columns.data());
     std::vector<double> of_features(schema_.size(), 0.0);
     std::size_t column = 0;
     for (std::size_t j = 0; j < schema_.size(); ++j) {
@@ -182,8 +172,7 @@ std::string Model::save() const {
     Writer out;
     out.text(kMagic);
     out.number(kContainerFormat);
-    out.text(algorithm_->name);
-    out.number(algorithm_->payload_version);
+    save_algorithm(pipeline_.algorithm(), out);
     save_schema(schema_, out);
     out.text(params_.dump());
     out.text(threshold_rule_.to_json().dump());
@@ -193,7 +182,7 @@ std::string Model::save() const {
     preprocess_.save(out);
     calibration_.save(out);
     out.number(threshold_);
-    detector_->save(out);
+    pipeline_.save(out);
     out.number(hash_bytes(out.bytes()));
     return out.take();
 }
@@ -220,20 +209,6 @@ Json read_json(Reader& in) {
     }
 }
 
-const Algorithm& read_algorithm(Reader& in) {
-    const auto name = in.text();
-    const auto version = in.number<std::uint16_t>();
-    for (const Algorithm* algorithm : algorithms()) {
-        if (algorithm->name != name) continue;
-        if (version > algorithm->payload_version) {
-            throw CorruptModel("version " + std::to_string(version) + " of " + name +
-                               " is newer than this release");
-        }
-        return *algorithm;
-    }
-    throw CorruptModel("unknown algorithm");
-}
-
 }  // namespace
 
 Model Model::load(std::string_view bytes) {
@@ -242,7 +217,7 @@ Model Model::load(std::string_view bytes) {
     if (in.number<std::uint16_t>() != kContainerFormat) {
         throw CorruptModel("the model was written by a newer release");
     }
-    const Algorithm& algorithm = read_algorithm(in);
+    const Algorithm& algorithm = load_algorithm(in);
     Model model(algorithm, load_schema(in));
     if (model.schema_.empty()) throw CorruptModel("the model has no features");
     model.params_ = read_json(in);
@@ -261,7 +236,7 @@ Model Model::load(std::string_view bytes) {
     }
     model.calibration_ = Calibration::load(in);
     model.threshold_ = in.real(-kLargest, kLargest);
-    model.detector_->load(in, model.preprocess_.columns());
+    model.pipeline_.load(in, model.preprocess_.columns());
     in.end();
     return model;
 }
@@ -269,7 +244,7 @@ Model Model::load(std::string_view bytes) {
 std::string Model::describe() const {
     Json features = Json::array();
     for (std::size_t j = 0; j < schema_.size(); ++j) features.push_back(describe_feature(j));
-    const Json description{{"algorithm", algorithm_->name},
+    const Json description{{"algorithm", pipeline_.algorithm().name},
                            {"parameters", params_},
                            {"preprocess", preprocess_.rule().to_json()},
                            {"threshold_rule", threshold_rule_.to_json()},
@@ -278,6 +253,7 @@ std::string Model::describe() const {
                            {"training_rows", rows_seen_},
                            {"fitted_rows", rows_fitted_},
                            {"calibration_scores", calibration_.size()},
+                           {"chosen", pipeline_.detector().describe()},
                            {"format_version", kContainerFormat},
                            {"features", std::move(features)}};
     return description.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -299,7 +275,7 @@ std::size_t Model::memory_bytes() const {
     constexpr std::size_t kOfFeature = 1024;
     constexpr std::size_t kOfCategory = 192;
     std::size_t bytes =
-        sizeof(Model) + detector_->memory_bytes() + calibration_.size() * sizeof(double);
+        sizeof(Model) + pipeline_.memory_bytes() + calibration_.size() * sizeof(double);
     for (std::size_t j = 0; j < schema_.size(); ++j) {
         bytes += kOfFeature + preprocess_.stats(j).categories.size() * kOfCategory;
     }

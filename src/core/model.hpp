@@ -4,6 +4,7 @@
 
 #include "detector.hpp"
 #include "fit_state.hpp"
+#include "pipeline.hpp"
 #include "preprocess.hpp"
 #include "threshold.hpp"
 
@@ -54,7 +55,6 @@ class Model {
                          double contribution) const;
     Json describe_feature(std::size_t feature) const;
 
-    const Algorithm* algorithm_;
     Schema schema_;
     Json params_;
     ThresholdRule threshold_rule_;
@@ -62,7 +62,7 @@ class Model {
     std::uint64_t rows_seen_ = 0;
     std::uint64_t rows_fitted_ = 0;
     Preprocess preprocess_;
-    std::unique_ptr<Detector> detector_;
+    Pipeline pipeline_;
     Calibration calibration_;
     double threshold_ = 0.0;
 };

@@ -21,7 +21,16 @@ std::string format_number(double value) {
                            "The view ad_algorithms describes the parameters.");
 }
 
-double read_choice(const ParamSpec& spec, const Json& value, std::string_view owner) {
+std::string quoted(std::span<const std::string_view> words) {
+    std::string text;
+    for (const auto& word : words) {
+        if (!text.empty()) text += " or ";
+        text += '"' + std::string(word) + '"';
+    }
+    return text;
+}
+
+std::string_view read_choice(const ParamSpec& spec, const Json& value, std::string_view owner) {
     if (!value.is_string()) refuse_type(spec, owner, "a string");
     const auto text = value.get<std::string>();
     const auto found = std::find(spec.choices.begin(), spec.choices.end(), text);
@@ -30,11 +39,14 @@ double read_choice(const ParamSpec& spec, const Json& value, std::string_view ow
                                    std::string(spec.name) + "\" of " + std::string(owner),
                                "Valid values are: " + join(spec.choices) + ".");
     }
-    return static_cast<double>(found - spec.choices.begin());
+    return *found;
 }
 
 double read_number(const ParamSpec& spec, const Json& value, std::string_view owner) {
-    if (!value.is_number()) refuse_type(spec, owner, "a number");
+    if (!value.is_number()) {
+        refuse_type(spec, owner,
+                    spec.choices.empty() ? "a number" : "a number or " + quoted(spec.choices));
+    }
     const auto number = value.get<double>();
     const bool whole = spec.type != ParamType::Integer || std::trunc(number) == number;
     if (!whole) refuse_type(spec, owner, "a whole number");
@@ -48,28 +60,22 @@ double read_number(const ParamSpec& spec, const Json& value, std::string_view ow
     return number;
 }
 
-double read_value(const ParamSpec& spec, const Json& value, std::string_view owner) {
-    switch (spec.type) {
-        case ParamType::Boolean:
-            if (!value.is_boolean()) refuse_type(spec, owner, "true or false");
-            return value.get<bool>() ? 1.0 : 0.0;
-        case ParamType::Choice:
-            return read_choice(spec, value, owner);
-        default:
-            return read_number(spec, value, owner);
-    }
+Json number_to_json(const ParamSpec& spec, double number) {
+    if (spec.type == ParamType::Integer) return static_cast<std::int64_t>(number);
+    return number;
 }
 
-Json value_to_json(const ParamSpec& spec, double value) {
+Json default_of(const ParamSpec& spec) {
     switch (spec.type) {
         case ParamType::Boolean:
-            return value != 0.0;
+            return spec.default_value != 0.0;
         case ParamType::Choice:
-            return spec.choices[static_cast<std::size_t>(value)];
-        case ParamType::Integer:
-            return static_cast<std::int64_t>(value);
+            return spec.choices[static_cast<std::size_t>(spec.default_value)];
+        case ParamType::List:
+            return Json::parse(spec.default_list);
         default:
-            return value;
+            if (std::isnan(spec.default_value)) return spec.choices.front();
+            return number_to_json(spec, spec.default_value);
     }
 }
 
@@ -82,46 +88,79 @@ Params::Params(std::span<const ParamSpec> specs, const Json& values, std::string
     refuse_unknown_keys(values, names, "parameter of " + std::string(owner));
     for (const auto& spec : specs) {
         const auto found = values.find(spec.name);
-        values_.push_back(found == values.end() ? spec.default_value
-                                                : read_value(spec, *found, owner));
+        values_.push_back(read(spec, found == values.end() ? default_of(spec) : *found, owner));
     }
 }
 
-std::size_t Params::index(std::string_view name) const {
+Params::Value Params::read(const ParamSpec& spec, const Json& value, std::string_view owner) {
+    Value result;
+    switch (spec.type) {
+        case ParamType::Boolean:
+            if (!value.is_boolean()) refuse_type(spec, owner, "true or false");
+            result.number = value.get<bool>() ? 1.0 : 0.0;
+            break;
+        case ParamType::Choice:
+            result.choice = read_choice(spec, value, owner);
+            break;
+        case ParamType::List:
+            if (!value.is_array()) refuse_type(spec, owner, "an array");
+            result.list = value;
+            break;
+        default:
+            if (value.is_string() && !spec.choices.empty()) {
+                result.choice = read_choice(spec, value, owner);
+            } else {
+                result.number = read_number(spec, value, owner);
+            }
+    }
+    return result;
+}
+
+const Params::Value& Params::value(std::string_view name) const {
     for (std::size_t i = 0; i < specs_.size(); ++i) {
-        if (specs_[i].name == name) return i;
+        if (specs_[i].name == name) return values_[i];
     }
     throw std::logic_error("undeclared parameter " + std::string(name));
 }
 
-double Params::number(std::string_view name) const { return values_[index(name)]; }
-
-std::string_view Params::choice(std::string_view name) const {
-    const auto i = index(name);
-    return specs_[i].choices[static_cast<std::size_t>(values_[i])];
-}
+double Params::number(std::string_view name) const { return value(name).number; }
+std::string_view Params::choice(std::string_view name) const { return value(name).choice; }
+const Json& Params::list(std::string_view name) const { return value(name).list; }
 
 Json Params::to_json() const {
     Json object = Json::object();
     for (std::size_t i = 0; i < specs_.size(); ++i) {
-        object[std::string(specs_[i].name)] = value_to_json(specs_[i], values_[i]);
+        const ParamSpec& spec = specs_[i];
+        const Value& value = values_[i];
+        Json& out = object[std::string(spec.name)];
+        if (spec.type == ParamType::List) {
+            out = value.list;
+        } else if (spec.type == ParamType::Boolean) {
+            out = value.number != 0.0;
+        } else if (!value.choice.empty()) {
+            out = value.choice;
+        } else {
+            out = number_to_json(spec, value.number);
+        }
     }
     return object;
 }
 
 Json describe(std::span<const ParamSpec> specs) {
-    constexpr std::array<std::string_view, 4> kTypeNames{"integer", "real", "boolean", "choice"};
+    constexpr std::array<std::string_view, 5> kTypeNames{"integer", "real", "boolean", "choice",
+                                                         "list"};
     Json list = Json::array();
     for (const auto& spec : specs) {
         Json entry{{"name", spec.name},
                    {"type", kTypeNames[static_cast<std::size_t>(spec.type)]},
-                   {"default", value_to_json(spec, spec.default_value)}};
-        if (spec.type == ParamType::Choice) {
+                   {"default", default_of(spec)}};
+        if (!spec.choices.empty()) {
             entry["choices"] =
                 std::vector<std::string_view>(spec.choices.begin(), spec.choices.end());
-        } else if (spec.type != ParamType::Boolean) {
-            entry["minimum"] = value_to_json(spec, spec.minimum);
-            entry["maximum"] = value_to_json(spec, spec.maximum);
+        }
+        if (spec.type == ParamType::Integer || spec.type == ParamType::Real) {
+            entry["minimum"] = number_to_json(spec, spec.minimum);
+            entry["maximum"] = number_to_json(spec, spec.maximum);
         }
         entry["help"] = spec.help;
         list.push_back(std::move(entry));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "portable_math.hpp"
 #include "quantiles.hpp"
 
 namespace ad {
@@ -88,11 +87,10 @@ void learn_categories(const std::vector<Cell>& cells, const Sample& sample, Feat
 }  // namespace
 
 Preprocess::Preprocess(const Schema& schema, const Sample& sample, FitState& state)
-    : rule_(state.request().preprocess), sample_rows_(sample.rows) {
+    : rule_(state.request().preprocess) {
     for (std::size_t j = 0; j < schema.size(); ++j) {
         poll();
-        Learned learned{
-            .kind = schema[j].kind, .stats = {}, .fill = kMissing, .surprisal = {}, .unseen = 0.0};
+        Learned learned{.kind = schema[j].kind, .stats = {}, .fill = kMissing, .numbers = {}};
         if (learned.kind == FeatureKind::Category) {
             learn_categories(sample.columns[j], sample, learned.stats);
         } else {
@@ -125,22 +123,21 @@ void Preprocess::finish() {
         columns_ += columns_of(learned.kind);
         passes_through_ = passes_through_ && (learned.kind == FeatureKind::Number ||
                                               learned.kind == FeatureKind::Boolean);
-        if (learned.kind == FeatureKind::Category) learn_surprisals(learned);
+        for (const auto& category : learned.stats.categories) {
+            learned.numbers.emplace(category.hash, static_cast<double>(learned.numbers.size()));
+        }
     }
 }
 
-void Preprocess::learn_surprisals(Learned& learned) const {
-    const double total = static_cast<double>(sample_rows_) + 2.0;
-    for (const auto& category : learned.stats.categories) {
-        learned.surprisal[category.hash] = portable_log2(total / (category.count + 1.0));
+std::vector<std::uint32_t> Preprocess::categories() const {
+    std::vector<std::uint32_t> counts;
+    for (std::size_t j = 0; j < features_.size(); ++j) {
+        if (features_[j].kind != FeatureKind::Category) continue;
+        counts.resize(columns_, 0);
+        counts[first_column(j)] = static_cast<std::uint32_t>(
+            std::max<std::size_t>(1, features_[j].stats.categories.size()));
     }
-    learned.unseen = portable_log2(total);
-    // A missing category counts as the most frequent one.
-    if (imputes()) {
-        learned.fill = learned.stats.categories.empty()
-                           ? learned.unseen
-                           : learned.surprisal[learned.stats.categories.front().hash];
-    }
+    return counts;
 }
 
 std::size_t Preprocess::first_column(std::size_t feature) const {
@@ -152,10 +149,11 @@ std::size_t Preprocess::first_column(std::size_t feature) const {
 void Preprocess::encode(const Learned& learned, const Cell* in, std::size_t rows,
                         double* out) const {
     if (learned.kind == FeatureKind::Category) {
+        const auto unseen = static_cast<double>(std::max<std::size_t>(1, learned.numbers.size()));
         for (std::size_t i = 0; i < rows; ++i) {
-            const auto found = learned.surprisal.find(in[i].category);
+            const auto found = learned.numbers.find(in[i].category);
             out[i] = in[i].category == kMissingCategory ? learned.fill
-                     : found == learned.surprisal.end() ? learned.unseen
+                     : found == learned.numbers.end()   ? unseen
                                                         : found->second;
         }
         return;
@@ -220,7 +218,7 @@ void Preprocess::mark_rejected(const Cells& cells, std::vector<std::uint8_t>& re
 void Preprocess::save(Writer& out) const {
     out.number(static_cast<std::uint8_t>(rule_.impute));
     out.number(rule_.fill_value);
-    out.number(sample_rows_);
+    out.number(static_cast<std::uint8_t>(rule_.scale));
     for (const auto& learned : features_) {
         out.number(learned.fill);
         out.number(learned.stats.missing_fraction);
@@ -240,13 +238,10 @@ void Preprocess::load(Reader& in, const Schema& schema) {
     rule_.impute = static_cast<Impute>(in.at_most(static_cast<std::uint8_t>(Impute::Reject)));
     constexpr double kLargest = std::numeric_limits<double>::max();
     rule_.fill_value = in.real(-kLargest, kLargest);
-    sample_rows_ = in.number<std::uint64_t>();
+    rule_.scale = static_cast<Scale>(in.at_most<std::uint8_t>(kScales - 1));
     for (const auto& feature : schema) {
-        Learned learned{.kind = feature.kind,
-                        .stats = {},
-                        .fill = in.number<double>(),
-                        .surprisal = {},
-                        .unseen = 0.0};
+        Learned learned{
+            .kind = feature.kind, .stats = {}, .fill = in.number<double>(), .numbers = {}};
         FeatureStats& stats = learned.stats;
         stats.missing_fraction = in.real(0.0, 1.0);
         stats.mean = in.number<double>();

@@ -5,7 +5,7 @@
 //   timestamp         four: position in the day and in the week, each as a point on a closed curve
 //   date              four: position in the week and in the year
 //   time              two: position in the day
-//   category          one: its surprisal -log2((count + 1) / (n + 2)) in bits; never seen = highest
+//   category          one: its number, 0 for the most frequent; never seen = how many there are
 #pragma once
 
 #include "columns.hpp"
@@ -53,6 +53,8 @@ class Preprocess {
     std::size_t features() const { return features_.size(); }
     const FeatureStats& stats(std::size_t feature) const { return features_[feature].stats; }
     const PreprocessRule& rule() const { return rule_; }
+    /// How many categories each column has, 0 for numbers; empty if there are only numbers.
+    std::vector<std::uint32_t> categories() const;
     /// Columns of feature j: [first_column(j), first_column(j + 1)).
     std::size_t first_column(std::size_t feature) const;
 
@@ -66,19 +68,16 @@ class Preprocess {
     struct Learned {
         FeatureKind kind;
         FeatureStats stats;
-        double fill;  ///< replaces a missing number
-        std::unordered_map<std::uint64_t, double> surprisal;
-        double unseen;  ///< surprisal of a new category
+        double fill;                                        ///< replaces a missing number
+        std::unordered_map<std::uint64_t, double> numbers;  ///< of categories
     };
 
     bool imputes() const { return rule_.impute != Impute::None; }
-    void learn_surprisals(Learned& learned) const;
     void encode(const Learned& learned, const Cell* in, std::size_t rows, double* out) const;
     void mark_rejected(const Cells& cells, std::vector<std::uint8_t>& rejected) const;
     void finish();
 
     PreprocessRule rule_;
-    std::uint64_t sample_rows_ = 0;
     std::vector<Learned> features_;
     std::size_t columns_ = 0;
     bool passes_through_ = false;  ///< each column is a feature as it is

@@ -23,6 +23,25 @@ const Algorithm& find_algorithm(std::string_view name) {
                            "Valid names are: " + join(names) + ".");
 }
 
+void save_algorithm(const Algorithm& algorithm, Writer& out) {
+    out.text(algorithm.name);
+    out.number(algorithm.payload_version);
+}
+
+const Algorithm& load_algorithm(Reader& in) {
+    const auto name = in.text();
+    const auto version = in.number<std::uint16_t>();
+    for (const Algorithm* algorithm : algorithms()) {
+        if (algorithm->name != name) continue;
+        if (version > algorithm->payload_version) {
+            throw CorruptModel("version " + std::to_string(version) + " of " + name +
+                               " is newer than this release");
+        }
+        return *algorithm;
+    }
+    throw CorruptModel("unknown algorithm");
+}
+
 Json describe_algorithms() {
     Json list = Json::array();
     for (const Algorithm* algorithm : kAlgorithms) {
@@ -32,6 +51,11 @@ Json describe_algorithms() {
                         {"score_scale", algorithm->score_scale},
                         {"paper", algorithm->paper},
                         {"takes_missing", algorithm->takes_missing},
+                        {"takes_categories", algorithm->takes_categories},
+                        {"takes_weights", algorithm->takes_weights},
+                        {"random", algorithm->random},
+                        {"scale", kScaleNames[static_cast<std::size_t>(algorithm->scale)]},
+                        {"max_columns", algorithm->max_columns},
                         {"parameters", describe(algorithm->params)}});
     }
     return list;

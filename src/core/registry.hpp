@@ -14,6 +14,10 @@ std::span<const Algorithm* const> algorithms();
 /// Throws InvalidParameter with the names that exist.
 const Algorithm& find_algorithm(std::string_view name);
 
+/// Name and payload version, as they stand in the bytes of a model.
+void save_algorithm(const Algorithm& algorithm, Writer& out);
+const Algorithm& load_algorithm(Reader& in);
+
 /// A JSON array with one object an algorithm: the content of the view ad_algorithms.
 Json describe_algorithms();
 

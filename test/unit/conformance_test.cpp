@@ -89,9 +89,7 @@ TEST_P(Conformance, ModelDoesNotDependOnOrderOrSplit) {
 }
 
 TEST_P(Conformance, SeedMattersExactlyToRandomAlgorithms) {
-    constexpr std::string_view kWithoutRandomness[] = {"mad"};
-    const bool random = std::find(std::begin(kWithoutRandomness), std::end(kWithoutRandomness),
-                                  name()) == std::end(kWithoutRandomness);
+    const bool random = GetParam()->random;
     const auto rows = normal_rows(300, 3);
     const auto scores = [&](std::int64_t seed) {
         return bits_of(score(fit_rows(rows, {{"random_seed", seed}}), rows));
@@ -185,10 +183,11 @@ TEST_P(Conformance, RejectedRowsHaveNoScore) {
 }
 
 TEST_P(Conformance, ManyFeatures) {
-    auto rows = normal_rows(60, 1600);
+    const std::size_t columns = std::min<std::size_t>(1600, GetParam()->max_columns);
+    auto rows = normal_rows(60, columns);
     const auto model = fit_rows(rows);
     expect_finite(score(model, rows));
-    EXPECT_EQ(explain(model, rows).size(), 1600U);
+    EXPECT_EQ(explain(model, rows).size(), columns);
     EXPECT_EQ(bits_of(score(Model::load(model.save()), rows)), bits_of(score(model, rows)));
 }
 

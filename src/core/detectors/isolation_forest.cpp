@@ -125,7 +125,8 @@ std::size_t fast_form_bytes(std::size_t nodes, std::size_t columns) {
 
 class IsolationForest final : public Detector {
   public:
-    void fit(const Columns& sample, const Params& params, Random random) override {
+    void fit(const Training& training, const Params& params, Random random) override {
+        const Columns& sample = training.rows;
         if (sample.count >= kLeaf)
             throw InvalidData("an isolation forest takes at most 65534 columns");
         const auto n = static_cast<std::uint32_t>(sample.rows);
@@ -298,6 +299,11 @@ std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uin
            (2 * leaves * kOfNode + of_fast_form);
 }
 
+double steps_of_forest(const Params& params, double rows, double) {
+    const double samples = std::min(rows, params.number("max_samples"));
+    return params.number("n_estimators") * samples * std::log2(samples + 1.0);
+}
+
 constexpr ParamSpec kParams[] = {
     {"n_estimators", ParamType::Integer, 100, 1, kMaxTrees, {}, "number of trees"},
     {"max_samples", ParamType::Integer, 256, 2, kMaxSamples, {}, "rows drawn for each tree"},
@@ -321,11 +327,13 @@ constexpr Algorithm kIsolationForest{
         "0 to 1, equal in meaning to scikit-learn's -score_samples; about 0.5 and below is "
         "ordinary",
     .paper = "Liu, Ting, Zhou: Isolation Forest (ICDM 2008)",
+    .random = true,
     .takes_missing = true,
     .payload_version = 1,
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<IsolationForest>(); },
-    .detector_bytes = bytes_of_forest,
+    .fit_bytes = bytes_of_forest,
+    .fit_steps = steps_of_forest,
 };
 
 }  // namespace ad

@@ -29,7 +29,8 @@ double median_of(std::vector<double>& values) {
 
 class Mad final : public Detector {
   public:
-    void fit(const Columns& sample, const Params&, Random) override {
+    void fit(const Training& training, const Params&, Random) override {
+        const Columns& sample = training.rows;
         for (std::size_t j = 0; j < sample.count; ++j) {
             poll();
             std::vector<double> values(sample.column[j], sample.column[j] + sample.rows);
@@ -103,12 +104,13 @@ constexpr Algorithm kMad{
     .summary = "values far from the median of their own column",
     .score_scale = "largest modified z-score of the columns, 0 and up; 3.5 is the usual threshold",
     .paper = "Iglewicz, Hoaglin: How to Detect and Handle Outliers (1993)",
-    .takes_missing = false,
+    .random = false,
     .payload_version = 1,
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Mad>(); },
-    .detector_bytes = [](const Params&, std::uint64_t,
-                         std::uint64_t columns) { return 2 * columns * sizeof(double); },
+    .fit_bytes = [](const Params&, std::uint64_t rows,
+                    std::uint64_t columns) { return (rows + 2 * columns) * sizeof(double); },
+    .fit_steps = [](const Params&, double rows, double columns) { return rows * columns; },
 };
 
 }  // namespace ad

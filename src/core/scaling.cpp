@@ -1,0 +1,60 @@
+#include "scaling.hpp"
+
+#include <algorithm>
+
+#include "quantiles.hpp"
+
+namespace ad {
+
+namespace {
+
+ColumnScale standard(const double* values, std::size_t count) {
+    const auto n = static_cast<double>(count);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < count; ++i) sum += values[i];
+    const double mean = sum / n;
+    double squares = 0.0;
+    for (std::size_t i = 0; i < count; ++i) squares += (values[i] - mean) * (values[i] - mean);
+    // What is left of equal values after rounding is no spread (as in scikit-learn).
+    constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+    const double rounding = n * mean * kEpsilon;
+    const double variance = squares / n;
+    const bool constant = variance <= n * kEpsilon * variance + rounding * rounding;
+    return {mean, constant ? 1.0 : std::sqrt(variance)};
+}
+
+double spread_or_one(double spread) { return spread > 0.0 ? spread : 1.0; }
+
+}  // namespace
+
+ColumnScale ColumnScale::learn(Scale scale, const double* values, std::size_t count) {
+    switch (scale) {
+        case Scale::Standard:
+            return standard(values, count);
+        case Scale::Robust: {
+            const auto quartiles = quantiles(std::vector<double>(values, values + count), 5);
+            return {quartiles[2], spread_or_one(quartiles[3] - quartiles[1])};
+        }
+        case Scale::MinMax: {
+            const auto [low, high] = std::minmax_element(values, values + count);
+            return {*low, spread_or_one(*high - *low)};
+        }
+        default:
+            return {};
+    }
+}
+
+void ColumnScale::save(Writer& out) const {
+    out.number(center);
+    out.number(spread);
+}
+
+ColumnScale ColumnScale::load(Reader& in) {
+    constexpr double kSmallest = std::numeric_limits<double>::denorm_min();
+    ColumnScale scale;
+    scale.center = in.real(-2.0 * kLargestValue, 2.0 * kLargestValue);
+    scale.spread = in.real(kSmallest, 2.0 * kLargestValue);
+    return scale;
+}
+
+}  // namespace ad

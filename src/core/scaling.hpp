@@ -1,0 +1,31 @@
+// Units of columns: how a column is moved and stretched before a detector measures distances in it.
+#pragma once
+
+#include "columns.hpp"
+#include "wire.hpp"
+
+namespace ad {
+
+enum class Scale : std::uint8_t {
+    None,
+    Standard,  ///< (x - mean) / standard deviation, that of n
+    Robust,    ///< (x - median) / interquartile range
+    MinMax,    ///< (x - minimum) / (maximum - minimum)
+};
+inline constexpr std::string_view kScaleNames[] = {"none", "standard", "robust", "minmax"};
+inline constexpr std::uint8_t kScales = 4;
+
+/// One column's move and stretch. A column without spread is moved only.
+struct ColumnScale {
+    double center = 0.0;
+    double spread = 1.0;
+
+    /// Learns from finite values within kLargestValue; not empty.
+    static ColumnScale learn(Scale scale, const double* values, std::size_t count);
+    double apply(double value) const { return (value - center) / spread; }
+
+    void save(Writer& out) const;
+    static ColumnScale load(Reader& in);
+};
+
+}  // namespace ad
