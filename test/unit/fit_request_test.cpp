@@ -35,7 +35,8 @@ TEST(FitRequest, TakesEveryOption) {
                                 {"sample_size", 100},
                                 {"random_seed", -7}});
     EXPECT_EQ(request.algorithm->name, "mad");
-    EXPECT_EQ(request.preprocess.to_json().dump(), R"({"impute":"constant","fill_value":-1.0})");
+    EXPECT_EQ(request.preprocess.to_json().dump(),
+              R"({"impute":"constant","fill_value":-1.0,"scale":"none"})");
     EXPECT_EQ(request.threshold.to_json().dump(), R"({"method":"quantile","value":0.99})");
     EXPECT_EQ(request.features, (std::vector<std::string>{"a", "b"}));
     EXPECT_EQ(request.identity_columns, 2U);
@@ -52,13 +53,13 @@ TEST(FitRequest, NullIsAbsent) {
 TEST(FitRequest, RefusesUnknownOptions) {
     expect_refused({{"sample", 5}}, {"option of ad_fit", "\"sample\""},
                    {"algorithm", "sample_size", "random_seed"});
-    expect_refused({{"algorithm", "magic"}}, {"\"magic\""}, {"isolation_forest, mad"});
+    expect_refused({{"algorithm", "magic"}}, {"\"magic\""}, {"isolation_forest, ", "mad"});
     expect_refused({{"parameters", {{"trees", 5}}}}, {"isolation_forest", "\"trees\""},
                    {"n_estimators, max_samples"});
     expect_refused({{"algorithm", "mad"}, {"parameters", {{"n_estimators", 5}}}},
                    {"mad", "\"n_estimators\""}, {"takes none"});
-    expect_refused({{"preprocess", {{"scale", true}}}}, {"preprocess", "\"scale\""},
-                   {"impute, fill_value"});
+    expect_refused({{"preprocess", {{"units", true}}}}, {"preprocess", "\"units\""},
+                   {"impute, fill_value, scale"});
     expect_refused({{"threshold", {{"mehtod", "auto"}}}}, {"threshold", "\"mehtod\""},
                    {"method, value"});
 }
@@ -129,15 +130,26 @@ TEST(FitRequest, ImputePolicies) {
     const auto policy = [](const char* algorithm, const Json& options) {
         return parse({{"algorithm", algorithm}, {"preprocess", options}}).preprocess.to_json();
     };
-    EXPECT_EQ(policy("isolation_forest", Json::object()).dump(), R"({"impute":"none"})");
-    EXPECT_EQ(policy("mad", Json::object()).dump(), R"({"impute":"median"})");
+    EXPECT_EQ(policy("isolation_forest", Json::object()).dump(),
+              R"({"impute":"none","scale":"none"})");
+    EXPECT_EQ(policy("mad", Json::object()).dump(), R"({"impute":"median","scale":"none"})");
     for (const auto name : {"median", "mean", "reject"}) {
         for (const auto algorithm : {"isolation_forest", "mad"}) {
             EXPECT_EQ(policy(algorithm, {{"impute", name}})["impute"], name);
         }
     }
     EXPECT_EQ(policy("mad", {{"impute", "constant"}}).dump(),
-              R"({"impute":"constant","fill_value":0.0})");
+              R"({"impute":"constant","fill_value":0.0,"scale":"none"})");
+}
+
+TEST(FitRequest, Scales) {
+    for (const auto name : {"none", "standard", "robust", "minmax"}) {
+        EXPECT_EQ(parse({{"preprocess", {{"scale", name}}}}).preprocess.to_json()["scale"], name);
+    }
+    for (const Json& wrong : {Json("zscore"), Json(1), Json(nullptr)}) {
+        expect_refused({{"preprocess", {{"scale", wrong}}}}, {"\"scale\""},
+                       {"none, standard, robust, minmax"});
+    }
 }
 
 TEST(FitRequest, RefusesBadImputePolicies) {

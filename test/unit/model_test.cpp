@@ -279,7 +279,7 @@ TEST(Model, DescribesItself) {
     const auto about = Json::parse(model.describe());
     EXPECT_EQ(about["algorithm"], "mad");
     EXPECT_EQ(about["parameters"], Json::object());
-    EXPECT_EQ(about["preprocess"].dump(), R"({"impute":"median"})");
+    EXPECT_EQ(about["preprocess"].dump(), R"({"impute":"median","scale":"none"})");
     EXPECT_EQ(about["threshold_rule"].dump(), R"({"method":"auto"})");
     EXPECT_EQ(about["threshold"], 3.5);
     EXPECT_EQ(about["random_seed"], 7);

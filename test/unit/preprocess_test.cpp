@@ -112,36 +112,37 @@ std::vector<Cell> words(const std::vector<std::string_view>& texts) {
     return cells;
 }
 
-double surprisal(const Preprocess& preprocess, std::string_view word) {
+double number_of(const Preprocess& preprocess, std::string_view word) {
     return encode(preprocess, words({word})[0])[0];
 }
 
-// -log2((count + 1) / (6 + 2)): 4/8, 3/8, 2/8 and, for an unseen one, 1/8
-TEST(Preprocess, CategoriesBecomeTheirSurprisal) {
+TEST(Preprocess, CategoriesBecomeNumbersByFrequency) {
     const auto preprocess =
         learned(FeatureKind::Category, words({"a", "b", "a", "c", "a", "b"}), Json::object());
-    EXPECT_EQ(surprisal(preprocess, "a"), 1.0);
-    EXPECT_NEAR(surprisal(preprocess, "b"), 1.4150374992788437, 1e-15);
-    EXPECT_EQ(surprisal(preprocess, "c"), 2.0);
-    EXPECT_EQ(surprisal(preprocess, "never seen"), 3.0);
-    EXPECT_TRUE(std::isnan(surprisal(preprocess, "")));
+    EXPECT_EQ(number_of(preprocess, "a"), 0.0);
+    EXPECT_EQ(number_of(preprocess, "b"), 1.0);
+    EXPECT_EQ(number_of(preprocess, "c"), 2.0);
+    EXPECT_EQ(number_of(preprocess, "never seen"), 3.0);
+    EXPECT_TRUE(std::isnan(number_of(preprocess, "")));
+    EXPECT_EQ(preprocess.categories(), std::vector<std::uint32_t>{3});
 }
 
 TEST(Preprocess, MissingCategoryCountsAsTheMostFrequent) {
-    const auto preprocess =
-        learned(FeatureKind::Category, words({"a", "b", "", "a", "", "b"}), {{"impute", "median"}});
-    EXPECT_EQ(surprisal(preprocess, ""), surprisal(preprocess, "a"));
-    EXPECT_NEAR(surprisal(preprocess, "a"), 1.4150374992788437, 1e-15);  // 3/8
-    EXPECT_EQ(preprocess.stats(0).missing_fraction, 2.0 / 6.0);
+    const auto preprocess = learned(FeatureKind::Category, words({"a", "b", "", "a", "", "b", "a"}),
+                                    {{"impute", "median"}});
+    EXPECT_EQ(number_of(preprocess, ""), 0.0);
+    EXPECT_EQ(preprocess.stats(0).missing_fraction, 2.0 / 7.0);
 }
 
+// One category is left for the missing ones; whatever comes is new.
 TEST(Preprocess, AllCategoriesMissing) {
     const auto cells = words({"", ""});
     const auto imputed = learned(FeatureKind::Category, cells, {{"impute", "median"}});
-    EXPECT_EQ(surprisal(imputed, ""), 2.0);  // log2(2 + 2), as a new one
-    EXPECT_EQ(surprisal(imputed, "a"), 2.0);
+    EXPECT_EQ(imputed.categories(), std::vector<std::uint32_t>{1});
+    EXPECT_EQ(number_of(imputed, ""), 0.0);
+    EXPECT_EQ(number_of(imputed, "a"), 1.0);
     const auto kept = learned(FeatureKind::Category, cells, Json::object());
-    EXPECT_TRUE(std::isnan(surprisal(kept, "")));
+    EXPECT_TRUE(std::isnan(number_of(kept, "")));
 }
 
 TEST(Preprocess, KeepsTheMostFrequentCategories) {
@@ -247,6 +248,10 @@ TEST(Preprocess, ColumnsOfAMixedSchema) {
     }
     EXPECT_EQ(preprocess.columns(), 13U);
     EXPECT_EQ(preprocess.features(), 6U);
+    std::vector<std::uint32_t> categories(13, 0);
+    categories[12] = 1;
+    EXPECT_EQ(preprocess.categories(), categories);
+    EXPECT_TRUE(learned(FeatureKind::Number, cells_of({0.0}), Json::object()).categories().empty());
 }
 
 TEST(Features, SchemaSurvivesSaving) {
