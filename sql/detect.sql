@@ -18,6 +18,16 @@ SELECT key, CASE WHEN key NOT IN ('run_id', 'processing_time_seconds') THEN valu
 FROM jsonb_each(:'r') WHERE key <> 'batch_results' ORDER BY 1;
 SELECT * FROM jsonb_to_recordset(:'r'::jsonb->'batch_results')
     AS b(batch_number int, records_processed int, anomalies_found int, anomaly_rate float8) ORDER BY 1;
+-- 5,000 rows one by one: at every 1000th entry neighbours are added up. 1000 of 1 become 500 of 2, 2,000 rows
+-- make 500 of 4, 4,000 rows 500 of 8, and 1,000 more 125 of 8.
+CREATE TABLE many AS SELECT i AS id, i AS v FROM generate_series(1, 5000) i;
+SELECT count(*), min(batch_number), max(batch_number), min(records_processed), max(records_processed), sum(records_processed)
+FROM jsonb_to_recordset(ad_detect('many', model_id => 'm', batch_size => 1, options => '{"id_column": "id", "store": "none"}')->'batch_results')
+    AS b(batch_number int, records_processed int);
+SELECT batch_number, records_processed, anomalies_found
+FROM jsonb_to_recordset(ad_detect('many', NULL, 'm', 'id <= 2502', 1, '{"id_column": "id", "store": "none"}')->'batch_results')
+    AS b(batch_number int, records_processed int, anomalies_found int)
+WHERE batch_number IN (1, 37, 38, 500, 625, 626) ORDER BY 1;
 SELECT count(*) AS results, count(*) FILTER (WHERE is_anomaly) AS anomalies, min(source_record_id), max(source_record_id),
        bool_and(source_record_key = jsonb_build_object('id', source_record_id)) AS key,
        bool_and(anomaly_score = ad_score('m', s.v)) AS score, bool_and(is_anomaly = (anomaly_score >= threshold)) AS verdict,

@@ -185,6 +185,14 @@ SELECT count(*) AS rows, bool_and(five = 5 AND who = session_user AND word = 'ab
        bool_and(features = jsonb_build_object('v', v) AND run_id = :run AND detection_timestamp = now() AND job_id IS NULL) AS in_place
 FROM anomaly_detection_results JOIN s ON s.id = source_record_id WHERE run_id = :run;
 ROLLBACK;
+-- A domain that refuses null, of a column that gets none
+BEGIN;
+CREATE DOMAIN results.given AS text NOT NULL;
+ALTER TABLE anomaly_detection_results ADD given results.given;
+SELECT * FROM attempt();
+ALTER TABLE anomaly_detection_results ALTER given SET DEFAULT 'x';
+SELECT * FROM attempt();
+ROLLBACK;
 -- Values that differ from row to row
 BEGIN;
 ALTER TABLE anomaly_detection_results ADD random float8 DEFAULT random();

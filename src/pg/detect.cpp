@@ -74,19 +74,25 @@ void list_row(SourceScan* scan, int i, double score) {
 
 // ad_detect
 
+struct Batch {
+    int64 records;
+    int64 scored;
+    int64 anomalies;
+};
+
 struct Detection {
+    static constexpr int kMaxBatches = 1000;
+
     Output output;
     Selection store;
     Selection raw_data;
     bool explain;
-    int batch_size;
+    int64 batch_size;
     ResultWriter* results;
     bool want_key;
     Datum last_key;  ///< of the last row of the last block, if it is wanted
-    int64 batch;     ///< the one that is being filled
-    int64 records;
-    int64 scored;
-    int64 anomalies;
+    int full;        ///< batches before the one that is being filled
+    Batch batches[kMaxBatches];
 };
 
 /// The record key as a bigint, where it is one integer column.
@@ -176,28 +182,45 @@ Datum key_texts(const SourceScan* scan) {
         construct_array(texts, scan->key_count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-void finish_batch(Detection* detection, Datum last_key) {
-    if (detection->records == 0) return;
-    Datum values[] = {Int64GetDatum(++detection->batch), Int64GetDatum(detection->records),
-                      Int64GetDatum(detection->scored), Int64GetDatum(detection->anomalies),
-                      last_key};
-    bool nulls[] = {false, false, false, false, !detection->want_key};
-    tuplestore_putvalues(detection->output.store, detection->output.descriptor, values, nulls);
-    detection->records = detection->scored = detection->anomalies = 0;
+/// Adds neighbours up and doubles batch_size, so that the figures of any number of rows fit.
+void halve_batches(Detection* detection) {
+    detection->full /= 2;
+    detection->batch_size *= 2;
+    for (int b = 0; b < detection->full; ++b) {
+        const Batch& first = detection->batches[2 * b];
+        const Batch& second = detection->batches[2 * b + 1];
+        detection->batches[b] = {first.records + second.records, first.scored + second.scored,
+                                 first.anomalies + second.anomalies};
+    }
+    memset(&detection->batches[detection->full], 0, sizeof(Batch) * detection->full);
+}
+
+void list_batches(const Detection* detection) {
+    const bool partly = detection->batches[detection->full].records > 0;
+    const int count = detection->full + (partly ? 1 : 0);
+    for (int b = 0; b < count; ++b) {
+        const Batch& batch = detection->batches[b];
+        const bool keyed = detection->want_key && b == count - 1;
+        Datum values[] = {Int64GetDatum(b + 1), Int64GetDatum(batch.records),
+                          Int64GetDatum(batch.scored), Int64GetDatum(batch.anomalies),
+                          detection->last_key};
+        bool nulls[] = {false, false, false, false, !keyed};
+        tuplestore_putvalues(detection->output.store, detection->output.descriptor, values, nulls);
+    }
 }
 
 void detect_row(SourceScan* scan, int i, double score) {
     auto* detection = static_cast<Detection*>(scan->consumer);
-    ++detection->records;
+    Batch& batch = detection->batches[detection->full];
+    ++batch.records;
     if (!std::isnan(score)) {
         const bool is_anomaly = scan->cached->model->is_anomaly(score);
-        ++detection->scored;
-        detection->anomalies += is_anomaly ? 1 : 0;
+        ++batch.scored;
+        batch.anomalies += is_anomaly ? 1 : 0;
         if (is_selected(detection->store, is_anomaly)) keep_result(scan, detection, i, score);
     }
-    if (detection->records < detection->batch_size) return;
-    if (detection->want_key) load_row(scan, i);
-    finish_batch(detection, detection->want_key ? key_texts(scan) : static_cast<Datum>(0));
+    if (batch.records < detection->batch_size) return;
+    if (++detection->full == Detection::kMaxBatches) halve_batches(detection);
 }
 
 /// Keeps the key of the last row of a block for the end of the scan, when no row is.
@@ -271,7 +294,7 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     }
     run_scan(scan, query);
     if (detection->results != nullptr) close_results(detection->results);
-    finish_batch(detection, detection->last_key);
+    list_batches(detection);
     SPI_finish();
     return static_cast<Datum>(0);
 }

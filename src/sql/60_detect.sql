@@ -73,7 +73,7 @@ CREATE FUNCTION _ad_detect_rows(
 ) RETURNS TABLE (batch bigint, records bigint, scored bigint, anomalies bigint, last_key text[])
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_detect_rows(text, text, text, text[], bigint, text, text, text, boolean, integer, boolean) IS
-'runs a query, scores its rows and stores the results; returns figures for each batch_size rows';
+'runs a query, scores its rows and stores the results; returns figures for each batch_size rows, or for more so that they are less than 1000; the last has the key';
 
 CREATE FUNCTION _ad_store(
     run_id bigint, source regclass, chosen model_registry, options jsonb, keys text[], condition text,
