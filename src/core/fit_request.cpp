@@ -113,13 +113,7 @@ PreprocessRule PreprocessRule::parse(const Json& options, const Algorithm& algor
     }
     rule.scale = algorithm.scale;
     if (const auto found = options.find("scale"); found != options.end()) {
-        const auto name = found->is_string() ? found->get<std::string>() : found->dump();
-        const auto* scale = std::find(std::begin(kScaleNames), std::end(kScaleNames), name);
-        if (scale == std::end(kScaleNames)) {
-            throw InvalidParameter("unknown \"scale\": \"" + name + "\"",
-                                   "Valid names are: " + join(kScaleNames) + ".");
-        }
-        rule.scale = static_cast<Scale>(scale - kScaleNames);
+        rule.scale = parse_scale(*found);
     }
     return rule;
 }

@@ -6,6 +6,10 @@
 
 namespace ad {
 
+/// Of algorithms whose detectors are made of those of others.
+inline constexpr std::string_view kEnsembleFamily = "ensemble";
+
+extern const Algorithm kEnsemble;
 extern const Algorithm kIsolationForest;
 extern const Algorithm kMad;
 

@@ -27,6 +27,16 @@ double spread_or_one(double spread) { return spread > 0.0 ? spread : 1.0; }
 
 }  // namespace
 
+Scale parse_scale(const Json& name) {
+    const auto text = name.is_string() ? name.get<std::string>() : name.dump();
+    const auto* scale = std::find(std::begin(kScaleNames), std::end(kScaleNames), text);
+    if (scale == std::end(kScaleNames)) {
+        throw InvalidParameter("unknown \"scale\": \"" + text + "\"",
+                               "Valid names are: " + join(kScaleNames) + ".");
+    }
+    return static_cast<Scale>(scale - kScaleNames);
+}
+
 ColumnScale ColumnScale::learn(Scale scale, const double* values, std::size_t count) {
     switch (scale) {
         case Scale::Standard:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "columns.hpp"
+#include "params.hpp"
 #include "wire.hpp"
 
 namespace ad {
@@ -14,6 +15,9 @@ enum class Scale : std::uint8_t {
 };
 inline constexpr std::string_view kScaleNames[] = {"none", "standard", "robust", "minmax"};
 inline constexpr std::uint8_t kScales = 4;
+
+/// Throws InvalidParameter with the names that exist.
+Scale parse_scale(const Json& name);
 
 /// One column's move and stretch. A column without spread is moved only.
 struct ColumnScale {

@@ -4,13 +4,14 @@
 #include <array>
 
 #include "quantiles.hpp"
+#include "tail_model.hpp"
 
 namespace ad {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kMethods{"auto", "contamination", "quantile", "score",
-                                                   "p_value"};
+constexpr std::array<std::string_view, 6> kMethods{"auto",  "contamination", "quantile",
+                                                   "score", "p_value",       "evt"};
 
 double above(double score) {
     return std::nextafter(score, std::numeric_limits<double>::infinity());
@@ -81,6 +82,13 @@ ThresholdRule ThresholdRule::parse(const Json& options) {
         case ThresholdMethod::Score:
             rule.value = read_value(options, name, -kAny, kAny);
             break;
+        case ThresholdMethod::Evt: {
+            constexpr double kSmallest = 1e-12;
+            constexpr double kUsual = 1e-3;
+            rule.value =
+                options.contains("value") ? read_value(options, name, kSmallest, 0.5) : kUsual;
+            break;
+        }
         default:
             rule.value = read_value(options, name, 0.0, 1.0);
     }
@@ -114,6 +122,8 @@ double ThresholdRule::resolve(const std::vector<double>& scores, double natural)
             }
             return threshold_for_count(scores, static_cast<std::size_t>(reached));
         }
+        case ThresholdMethod::Evt:
+            return evt_threshold(scores, value);
         default:
             // a fence among equal scores would flag them all
             return std::isnan(natural)

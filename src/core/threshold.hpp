@@ -6,7 +6,7 @@
 
 namespace ad {
 
-enum class ThresholdMethod : std::uint8_t { Auto, Contamination, Quantile, Score, PValue };
+enum class ThresholdMethod : std::uint8_t { Auto, Contamination, Quantile, Score, PValue, Evt };
 
 /// How the user asks for a threshold: {"method": "quantile", "value": 0.99}.
 struct ThresholdRule {

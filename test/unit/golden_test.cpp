@@ -32,6 +32,12 @@ const std::vector<Golden>& golden() {
          R"({"preprocess": {"impute": "mean"}, "threshold": {"method": "score", "value": 4}})",
          {1.9110571518503516, 633.0781604426473, 5.6769351089420885, 0.8431134493457441},
          4.0},
+        {"ensemble_v1.bin",
+         "ensemble",
+         R"({"parameters": {"members": [{"algorithm": "isolation_forest", "weight": 2,
+            "parameters": {"n_estimators": 5, "max_samples": 16}}, "mad"]}})",
+         {2.274409362192204, 5.152101490291534, 2.4621239995279294, 0.3570121575709081},
+         1.7150415944784745},
     };
     return kGolden;
 }

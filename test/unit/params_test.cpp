@@ -11,6 +11,8 @@ constexpr ParamSpec kSpecs[] = {
     {"share", ParamType::Real, 0.5, 0.25, 1.0, {}, "how much"},
     {"shuffle", ParamType::Boolean, 1, 0, 1, {}, "whether"},
     {"colour", ParamType::Choice, 1, 0, 1, kColours, "which"},
+    {"width", ParamType::Real, kMissing, 0, 9, kColours, "a number or a word"},
+    {"sizes", ParamType::List, 0, 0, 0, {}, "a list", "[3]"},
 };
 
 Params parse(const Json& values) { return Params(kSpecs, values, "paint"); }
@@ -28,19 +30,25 @@ TEST(Params, Defaults) {
     EXPECT_TRUE(params.flag("shuffle"));
     EXPECT_EQ(params.choice("colour"), "green");
     EXPECT_EQ(params.to_json().dump(),
-              R"({"count":5,"share":0.5,"shuffle":true,"colour":"green"})");
+              R"({"count":5,"share":0.5,"shuffle":true,"colour":"green","width":"red",)"
+              R"("sizes":[3]})");
 }
 
 TEST(Params, TakesGivenValues) {
-    const auto params =
-        parse({{"colour", "red"}, {"shuffle", false}, {"share", 1}, {"count", 10.0}});
+    const auto params = parse({{"colour", "red"},
+                               {"shuffle", false},
+                               {"share", 1},
+                               {"count", 10.0},
+                               {"width", 2},
+                               {"sizes", {1, "x"}}});
     EXPECT_EQ(params.to_json().dump(),
-              R"({"count":10,"share":1.0,"shuffle":false,"colour":"red"})");
+              R"({"count":10,"share":1.0,"shuffle":false,"colour":"red","width":2.0,)"
+              R"("sizes":[1,"x"]})");
 }
 
 TEST(Params, UnknownKeyNamesTheValidOnes) {
     expect_refused({{"cuont", 3}}, {"unknown parameter of paint", "\"cuont\""},
-                   {"count, share, shuffle, colour"});
+                   {"count, share, shuffle, colour, width, sizes"});
     expect_error<InvalidParameter>(
         [] {
             Params({}, {{"x", 1}}, "plain");
@@ -57,6 +65,9 @@ TEST(Params, WrongTypeNamesTheParameter) {
     expect_refused({{"shuffle", 1}}, {"\"shuffle\"", "true or false"});
     expect_refused({{"shuffle", "true"}}, {"\"shuffle\"", "true or false"});
     expect_refused({{"colour", 0}}, {"\"colour\"", "a string"});
+    expect_refused({{"width", true}}, {"\"width\"", "a number or \"red\" or \"green\""});
+    expect_refused({{"width", "blue"}}, {"\"blue\"", "\"width\""}, {"red, green"});
+    expect_refused({{"sizes", 3}}, {"\"sizes\"", "an array"});
 }
 
 TEST(Params, OutOfRangeNamesTheRange) {
@@ -70,7 +81,11 @@ TEST(Params, OutOfRangeNamesTheRange) {
 
 TEST(Params, DescribeListsEverything) {
     const auto list = describe(kSpecs);
-    ASSERT_EQ(list.size(), 4U);
+    ASSERT_EQ(list.size(), 6U);
+    EXPECT_EQ(list[4].dump(),
+              R"({"name":"width","type":"real","default":"red","choices":["red","green"],)"
+              R"("minimum":0.0,"maximum":9.0,"help":"a number or a word"})");
+    EXPECT_EQ(list[5].dump(), R"({"name":"sizes","type":"list","default":[3],"help":"a list"})");
     EXPECT_EQ(list[0].dump(),
               R"({"name":"count","type":"integer","default":5,"minimum":1,"maximum":10,)"
               R"("help":"how many"})");
@@ -91,8 +106,17 @@ TEST(Params, EveryDeclarationHolds) {
             EXPECT_THROW(with(nullptr), InvalidParameter);
             EXPECT_THROW(with(Json::object()), InvalidParameter);
             EXPECT_FALSE(spec.help.empty());
-            if (spec.type == ParamType::Boolean || spec.type == ParamType::Choice) continue;
+            if (spec.type == ParamType::List) {
+                EXPECT_EQ(
+                    with(Json::parse(spec.default_list)).list(spec.name),
+                    Params(algorithm->params, Json::object(), algorithm->name).list(spec.name));
+            }
+            for (const auto word : spec.choices) {
+                EXPECT_EQ(with(word).choice(spec.name), word);
+            }
+            if (spec.type != ParamType::Integer && spec.type != ParamType::Real) continue;
             for (const double value : {spec.minimum, spec.default_value, spec.maximum}) {
+                if (std::isnan(value)) continue;
                 EXPECT_EQ(with(value).number(spec.name), value);
             }
             EXPECT_THROW(with(std::nextafter(spec.minimum, -kInfinity)), InvalidParameter);

@@ -145,6 +145,60 @@ TEST(Threshold, SurvivesJson) {
     }
 }
 
+TEST(Threshold, EvtOptions) {
+    EXPECT_EQ(ThresholdRule::parse({{"method", "evt"}}).value, 1e-3);
+    EXPECT_EQ(ThresholdRule::parse(rule("evt", 1e-6)).value, 1e-6);
+    expect_refused(rule("evt", 0.0), {"0.0", "evt"}, {"1e-12 and 0.5"});
+    expect_refused(rule("evt", 0.6), {"0.6", "evt"}, {"1e-12 and 0.5"});
+    expect_refused({{"method", "evt"}, {"value", "low"}}, {"evt", "needs a number"});
+}
+
+/// Scores whose distribution has this quantile function.
+template <typename Quantile>
+std::vector<double> scores_from(Quantile&& quantile, int n) {
+    std::vector<double> scores;
+    for (int i = 0; i < n; ++i) scores.push_back(quantile((i + 0.5) / n));
+    return scores;
+}
+
+// The tails are known: exponential, one that ends at 1, and one that is heavy.
+TEST(Threshold, EvtFindsTheQuantilesOfKnownTails) {
+    const auto exponential = [](double u) { return -std::log1p(-u); };
+    const auto uniform = [](double u) { return u; };
+    const auto heavy = [](double u) { return 2.0 * (1.0 / std::sqrt(1.0 - u) - 1.0); };
+    for (const double risk : {0.1, 0.02, 1e-3, 1e-4, 1e-5}) {
+        SCOPED_TRACE(risk);
+        const auto expect_close = [&](const auto& quantile, double tolerance) {
+            const double found = resolve(rule("evt", risk), scores_from(quantile, 10000));
+            EXPECT_NEAR(found / quantile(1.0 - risk), 1.0, tolerance);
+        };
+        expect_close(exponential, 0.05);
+        expect_close(uniform, 0.001);
+        expect_close(heavy, 0.15);
+    }
+    // the unit of the scores does not matter
+    auto scores = scores_from(exponential, 10000);
+    const double found = resolve(rule("evt", 1e-4), scores);
+    for (double& score : scores) score = 1e300 * score - 1e301;
+    EXPECT_NEAR(resolve(rule("evt", 1e-4), scores), 1e300 * found - 1e301, 1e288);
+}
+
+TEST(Threshold, EvtOfFewOrEqualScoresFlagsNone) {
+    for (const auto& scores : {std::vector<double>{5.0},
+                               {5.0, 5.0},
+                               {1.0, 2.0},
+                               {-kLargest, kLargest},
+                               std::vector<double>(500, 1.0),
+                               ascending(19),
+                               ascending(30)}) {
+        EXPECT_EQ(flagged(rule("evt", 1e-4), scores), 0);
+        EXPECT_FALSE(std::isnan(resolve(rule("evt", 1e-4), scores)));
+    }
+    std::vector<double> mostly(500, 1.0);
+    mostly.back() = 2.0;
+    EXPECT_LE(flagged(rule("evt", 1e-3), mostly), 1);
+}
+
 TEST(Calibration, PValuesAgreeWithCounting) {
     Random random(6);
     for (const std::size_t n : {1, 2, 10, 500}) {

@@ -1,0 +1,71 @@
+// Several detectors that judge a row together: what the algorithms "ensemble" and "auto" share.
+#pragma once
+
+#include "pipeline.hpp"
+#include "tail_curve.hpp"
+#include "threshold.hpp"
+
+namespace ad {
+
+enum class Combination : std::uint8_t {
+    LogRankTail,  ///< mean of -ln(p)
+    Average,      ///< mean of the confidences 1 - p
+    Maximum,      ///< largest confidence
+    Median,       ///< weighted median of the confidences
+    Voting,       ///< share of the members that call the row an anomaly
+};
+inline constexpr std::string_view kCombinationNames[] = {"log_rank_tail", "average", "maximum",
+                                                         "median", "voting"};
+inline constexpr std::uint8_t kCombinations = 5;
+
+/// A member before the fit.
+struct MemberSpec {
+    static constexpr std::size_t kMaxMembers = 32;
+
+    const Algorithm* algorithm;
+    Params params;
+    Scale scale;
+    double weight = 1.0;
+    ThresholdRule threshold;  ///< from which on the member votes
+
+    /// {"algorithm": name, "parameters": {...}, "scale": name, "weight": w, "threshold": {...}}, or
+    /// just the name. Throws InvalidParameter.
+    static MemberSpec parse(const Json& member);
+    static std::vector<MemberSpec> parse_list(const Json& members);
+    Json to_json() const;
+};
+
+class Committee {
+  public:
+    void fit(const Training& training, const std::vector<MemberSpec>& specs,
+             Combination combination, Random random);
+    void score(const Columns& rows, double* scores) const;
+    /// A member's part of the score goes to the columns in the proportions of its own positive
+    /// contributions, so that the contributions of a row add up to its score.
+    void explain(const Columns& rows, std::size_t row, double* contributions) const;
+
+    void save(Writer& out) const;
+    void load(Reader& in, std::size_t columns);
+    std::size_t memory_bytes() const;
+
+    static std::uint64_t fit_bytes(const std::vector<MemberSpec>& specs, std::uint64_t rows,
+                                   std::uint64_t columns);
+    static double fit_steps(const std::vector<MemberSpec>& specs, double rows, double columns);
+
+  private:
+    struct Member {
+        Pipeline pipeline;
+        double weight;  ///< of all members together 1
+        double vote;    ///< the score from which on it votes
+        TailCurve tail;
+    };
+
+    double opinion(const Member& member, double score) const;
+    double combine(const double* opinions) const;
+    void shares(const double* opinions, double* parts) const;
+
+    Combination combination_ = Combination::LogRankTail;
+    std::vector<Member> members_;
+};
+
+}  // namespace ad
