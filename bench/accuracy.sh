@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Accuracy on labelled data: fits and scores the same rows from SQL, labels unused, and prints the
-# area under the ROC curve and the average precision beside those of a reference implementation.
+# Accuracy on labelled data: fits and scores the same rows from SQL, labels unused, and compares the
+# area under the ROC curve and the average precision with those of reference implementations.
 #
-#   bench/accuracy.sh [algorithm] [parameters] [reference] [seeds]
-#   bench/accuracy.sh isolation_forest '{"n_estimators": 300}' IForest-300 3
+#   bench/accuracy.sh                      # every line of accuracy.csv
+#   bench/accuracy.sh knn isolation_forest # the lines of these algorithms
+#   bench/accuracy.sh --sets               # and a line for each data set
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../test/lib.sh
 source "$(dirname "$0")/../test/lib.sh"
 
-algorithm=${1:-isolation_forest}
-parameters=${2:-'{}'}
-reference=${3:-IForest}
-seeds=${4:-5}
+sets=false
+algorithms=()
+for argument in "$@"; do
+    if [[ $argument == --sets ]]; then sets=true; else algorithms+=("$argument"); fi
+done
 data=${AD_DATA:-$repo/../shared/data}
 
 if [[ ! -d $data/tabular ]]; then
@@ -31,21 +33,15 @@ test/deps.sh core server
 build_module
 make_scratch
 temp_install
-start_server "client_min_messages = warning"
-psql -qX -v ON_ERROR_STOP=1 <<SQL
-CREATE EXTENSION anomaly_detect;
-CREATE UNLOGGED TABLE accuracy (auroc float8, ap float8);
-CREATE UNLOGGED TABLE totals (auroc float8, ap float8);
-CREATE UNLOGGED TABLE reference (dataset text, algorithm text, implementation text, settings text, seeds integer,
-    auroc_mean float8, auroc_std float8, ap_mean float8, ap_std float8);
-\\copy reference FROM '$data/reference_visible.csv' CSV HEADER
-SQL
-
-echo "$algorithm $parameters, $seeds seeds, against $reference"
-echo "set                auroc   std     ap      reference: auroc, ap, verdict"
+start_server "client_min_messages = warning" "anomaly_detect.max_training_memory = 4GB"
+psql -qX -v ON_ERROR_STOP=1 -v chosen="{$(IFS=,; echo "${algorithms[*]}")}" -f bench/accuracy.sql \
+    -c "\\copy reference FROM '$data/reference_visible.csv' CSV HEADER" \
+    -c "\\copy line FROM 'bench/accuracy.csv' CSV HEADER" -c "CALL keep_lines(:'chosen')"
 for file in "$data"/tabular/*.csv.gz; do
+    name=$(basename "$file" .csv.gz)
+    echo "$name" >&2
     load_set "$file"
-    psql -qXAt -v ON_ERROR_STOP=1 -v set="$(basename "$file" .csv.gz)" -v algorithm="$algorithm" \
-        -v parameters="$parameters" -v reference="$reference" -v seeds="$seeds" -f bench/accuracy.sql | grep -v "^seed"
+    psql -qXAt -v ON_ERROR_STOP=1 -c "CALL measure('$name')"
 done
-psql -qXAt -c "SELECT format('mean of %s sets    %s          %s', count(*), round(avg(auroc)::numeric, 4), round(avg(ap)::numeric, 4)) FROM totals"
+[[ $sets == false ]] || psql -qX -P footer=off -c "SELECT * FROM by_set"
+psql -qX -P footer=off -c "SELECT * FROM by_line"
