@@ -5,8 +5,7 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
-    &kIsolationForest,
-    &kMad,
+    &kIsolationForest, &kHbos, &kEcod, &kCopod, &kLoda, &kZscore, &kMad, &kIqr,
 };
 
 }  // namespace

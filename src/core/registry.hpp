@@ -6,8 +6,14 @@
 
 namespace ad {
 
+extern const Algorithm kCopod;
+extern const Algorithm kEcod;
+extern const Algorithm kHbos;
+extern const Algorithm kIqr;
 extern const Algorithm kIsolationForest;
+extern const Algorithm kLoda;
 extern const Algorithm kMad;
+extern const Algorithm kZscore;
 
 std::span<const Algorithm* const> algorithms();
 
