@@ -13,6 +13,7 @@ extern const Algorithm kIqr;
 extern const Algorithm kIsolationForest;
 extern const Algorithm kLoda;
 extern const Algorithm kMad;
+extern const Algorithm kRareCategory;
 extern const Algorithm kZscore;
 
 std::span<const Algorithm* const> algorithms();
