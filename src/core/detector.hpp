@@ -79,6 +79,7 @@ struct Algorithm {
     bool random;                    ///< the seed changes the model
     bool takes_missing = false;     ///< NaN reaches fit and score; otherwise values are imputed
     bool takes_categories = false;  ///< numbers of categories do; otherwise their surprisals
+    bool needs_categories = false;  ///< and looks at nothing else: numbers alone are refused
     bool takes_weights = false;
     Scale scale = Scale::None;  ///< of the columns, unless "preprocess" names another
     std::uint32_t max_columns = 65534;

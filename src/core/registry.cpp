@@ -5,9 +5,7 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
-    &kIsolationForest,
-    &kMad,
-    &kEnsemble,
+    &kIsolationForest, &kHbos, &kEcod, &kCopod, &kLoda, &kZscore, &kMad, &kIqr, &kRareCategory, &kEnsemble,
 };
 
 }  // namespace
@@ -53,6 +51,7 @@ Json describe_algorithms() {
                         {"paper", algorithm->paper},
                         {"takes_missing", algorithm->takes_missing},
                         {"takes_categories", algorithm->takes_categories},
+                        {"needs_categories", algorithm->needs_categories},
                         {"takes_weights", algorithm->takes_weights},
                         {"random", algorithm->random},
                         {"scale", kScaleNames[static_cast<std::size_t>(algorithm->scale)]},

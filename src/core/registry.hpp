@@ -10,8 +10,15 @@ namespace ad {
 inline constexpr std::string_view kEnsembleFamily = "ensemble";
 
 extern const Algorithm kEnsemble;
+extern const Algorithm kCopod;
+extern const Algorithm kEcod;
+extern const Algorithm kHbos;
+extern const Algorithm kIqr;
 extern const Algorithm kIsolationForest;
+extern const Algorithm kLoda;
 extern const Algorithm kMad;
+extern const Algorithm kRareCategory;
+extern const Algorithm kZscore;
 
 std::span<const Algorithm* const> algorithms();
 

@@ -6,7 +6,16 @@ namespace {
 
 class Conformance : public ::testing::TestWithParam<const Algorithm*> {
   protected:
+    void SetUp() override {
+        if (GetParam()->needs_categories) GTEST_SKIP() << "see category_conformance_test";
+    }
     std::string_view name() const { return GetParam()->name; }
+    /// Adds up how rare a row's values are, not how far out they lie: a row with several rare
+    /// values may rank above one with a single value far out.
+    bool sees_rarity_only() const {
+        constexpr std::string_view kNames[] = {"hbos", "ecod", "copod", "loda"};
+        return std::find(std::begin(kNames), std::end(kNames), name()) != std::end(kNames);
+    }
     std::string ask(const Json& more = Json::object()) const { return request(name(), more); }
     Model fit_rows(const Rows& rows, const Json& more = Json::object()) const {
         return fit(ask(more), rows);
@@ -106,8 +115,10 @@ TEST_P(Conformance, PlantedOutlierRanksFirstAndIsExplained) {
             rows[123][planted] = value;
             const auto model = fit_rows(rows);
             const auto scores = score(model, rows);
-            EXPECT_EQ(std::max_element(scores.begin(), scores.end()) - scores.begin(), 123);
-            EXPECT_TRUE(model.predict(scores[123]).is_anomaly);
+            if (!sees_rarity_only()) {
+                EXPECT_EQ(std::max_element(scores.begin(), scores.end()) - scores.begin(), 123);
+                EXPECT_TRUE(model.predict(scores[123]).is_anomaly);
+            }
             const auto list = explain(model, rows, 123);
             ASSERT_EQ(list.size(), 4U);
             EXPECT_EQ(list[0]["feature"], "f" + std::to_string(planted));
@@ -117,6 +128,17 @@ TEST_P(Conformance, PlantedOutlierRanksFirstAndIsExplained) {
                 EXPECT_LE(list[i]["contribution"], list[i - 1]["contribution"]);
             }
         }
+    }
+}
+
+TEST_P(Conformance, RowFarOutInEveryColumnRanksFirst) {
+    for (const double value : {50.0, -50.0, 1e308}) {
+        auto rows = normal_rows(300, 4);
+        rows[123].assign(4, value);
+        const auto model = fit_rows(rows);
+        const auto scores = score(model, rows);
+        EXPECT_EQ(std::max_element(scores.begin(), scores.end()) - scores.begin(), 123);
+        EXPECT_TRUE(model.predict(scores[123]).is_anomaly);
     }
 }
 

@@ -1,0 +1,87 @@
+#include "fences.hpp"
+
+#include <algorithm>
+
+namespace ad {
+
+namespace {
+
+constexpr double kLargest = std::numeric_limits<double>::max();
+constexpr double kLargestScore = 1e100;
+constexpr double kConstantColumn = 1e9;  ///< score of any deviation from a column without spread
+
+class Fences final : public Detector {
+  public:
+    using Learn = Fence (*)(const double* values, std::size_t rows);
+
+    Fences(Learn learn, double threshold) : learn_(learn), threshold_(threshold) {}
+
+    void fit(const Training& training, const Params&, Random) override {
+        for (std::size_t j = 0; j < training.rows.count; ++j) {
+            poll();
+            fences_.push_back(learn_(training.rows.column[j], training.rows.rows));
+        }
+    }
+
+    void score(const Columns& rows, double* scores) const override {
+        std::fill_n(scores, rows.rows, 0.0);
+        for (std::size_t j = 0; j < rows.count; ++j) {
+            const Fence fence = fences_[j];
+            for (std::size_t i = 0; i < rows.rows; ++i) {
+                scores[i] = std::max(scores[i], distance(fence, rows.at(i, j)));
+            }
+        }
+    }
+
+    void explain(const Columns& rows, std::size_t row, double* contributions) const override {
+        for (std::size_t j = 0; j < rows.count; ++j) {
+            contributions[j] = distance(fences_[j], rows.at(row, j));
+        }
+    }
+
+    double natural_threshold() const override { return threshold_; }
+
+    void save(Writer& out) const override {
+        for (const Fence& fence : fences_) {
+            out.number(fence.low);
+            out.number(fence.high);
+            out.number(fence.spread);
+        }
+    }
+
+    void load(Reader& in, std::size_t columns) override {
+        for (std::size_t j = 0; j < columns; ++j) {
+            const double low = in.real(-kLargest, kLargest);
+            const double high = in.real(low, kLargest);
+            fences_.push_back({low, high, in.real(0.0, kLargest)});
+        }
+    }
+
+    std::size_t memory_bytes() const override {
+        return sizeof(Fences) + fences_.size() * sizeof(Fence);
+    }
+
+  private:
+    static double distance(const Fence& fence, double value) {
+        const double beyond = std::max(std::max(fence.low - value, value - fence.high), 0.0);
+        if (fence.spread > 0.0) return std::min(beyond / fence.spread, kLargestScore);
+        return beyond > 0.0 ? kConstantColumn : 0.0;
+    }
+
+    Learn learn_;
+    double threshold_;
+    std::vector<Fence> fences_;
+};
+
+}  // namespace
+
+std::unique_ptr<Detector> make_fences(Fence (*learn)(const double* values, std::size_t rows),
+                                      double threshold) {
+    return std::make_unique<Fences>(learn, threshold);
+}
+
+std::uint64_t bytes_of_fences(const Params&, std::uint64_t rows, std::uint64_t columns) {
+    return 2 * rows * sizeof(double) + 3 * columns * sizeof(Fence);
+}
+
+}  // namespace ad
