@@ -63,8 +63,10 @@ void Pipeline::fit(const Training& training, const Params& params, Scale scale, 
         std::copy_if(out, out + rows.rows, std::back_inserter(present),
                      [](double value) { return !std::isnan(value); });
         if (!keeps_extremes) {
-            const double usual = present.empty() ? 0.0 : quantiles(present, 3)[1];
-            column.fill = column.surprisals.empty() ? usual : column.surprisals.front();
+            const double median = present.empty() ? 0.0 : quantiles(present, 3)[1];
+            column.fill = !category                   ? median
+                          : column.surprisals.empty() ? 0.0  // the most frequent category
+                                                      : column.surprisals.front();
             std::replace_if(
                 out, out + rows.rows, [](double v) { return std::isnan(v); }, column.fill);
         }
@@ -126,7 +128,7 @@ void Pipeline::save(Writer& out) const {
 }
 
 void Pipeline::load(Reader& in, std::size_t columns) {
-    constexpr std::size_t kSmallestColumn = 28;
+    constexpr std::size_t kSmallestColumn = 44;
     const auto converted = in.count(kSmallestColumn);
     if (converted != columns && converted != 0) throw CorruptModel("wrong number of columns");
     if (converted == 0 && !algorithm_->takes_missing)

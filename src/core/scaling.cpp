@@ -20,7 +20,7 @@ ColumnScale standard(const double* values, std::size_t count) {
     const double rounding = n * mean * kEpsilon;
     const double variance = squares / n;
     const bool constant = variance <= n * kEpsilon * variance + rounding * rounding;
-    return {mean, constant ? 1.0 : std::sqrt(variance)};
+    return {.center = mean, .spread = constant ? 1.0 : std::sqrt(variance)};
 }
 
 double spread_or_one(double spread) { return spread > 0.0 ? spread : 1.0; }
@@ -43,11 +43,13 @@ ColumnScale ColumnScale::learn(Scale scale, const double* values, std::size_t co
             return standard(values, count);
         case Scale::Robust: {
             const auto quartiles = quantiles(std::vector<double>(values, values + count), 5);
-            return {quartiles[2], spread_or_one(quartiles[3] - quartiles[1])};
+            return {.center = quartiles[2], .spread = spread_or_one(quartiles[3] - quartiles[1])};
         }
         case Scale::MinMax: {
             const auto [low, high] = std::minmax_element(values, values + count);
-            return {*low, spread_or_one(*high - *low)};
+            const double factor = 1.0 / spread_or_one(*high - *low);
+            if (!std::isfinite(factor)) return {.center = *low};
+            return {.factor = factor, .shift = 0.0 - *low * factor};
         }
         default:
             return {};
@@ -57,6 +59,8 @@ ColumnScale ColumnScale::learn(Scale scale, const double* values, std::size_t co
 void ColumnScale::save(Writer& out) const {
     out.number(center);
     out.number(spread);
+    out.number(factor);
+    out.number(shift);
 }
 
 ColumnScale ColumnScale::load(Reader& in) {
@@ -64,6 +68,8 @@ ColumnScale ColumnScale::load(Reader& in) {
     ColumnScale scale;
     scale.center = in.real(-2.0 * kLargestValue, 2.0 * kLargestValue);
     scale.spread = in.real(kSmallest, 2.0 * kLargestValue);
+    scale.factor = in.real(kSmallest, std::numeric_limits<double>::max());
+    scale.shift = in.real(-2.0 * kLargestValue, 2.0 * kLargestValue);
     return scale;
 }
 

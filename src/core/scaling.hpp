@@ -19,14 +19,17 @@ inline constexpr std::uint8_t kScales = 4;
 /// Throws InvalidParameter with the names that exist.
 Scale parse_scale(const Json& name);
 
-/// One column's move and stretch. A column without spread is moved only.
+/// One column's move and stretch. A column without spread is moved only. In the steps of
+/// scikit-learn, whose rounding decides on which side of a bin's border a value comes to lie.
 struct ColumnScale {
     double center = 0.0;
     double spread = 1.0;
+    double factor = 1.0;
+    double shift = 0.0;
 
     /// Learns from finite values within kLargestValue; not empty.
     static ColumnScale learn(Scale scale, const double* values, std::size_t count);
-    double apply(double value) const { return (value - center) / spread; }
+    double apply(double value) const { return (value - center) / spread * factor + shift; }
 
     void save(Writer& out) const;
     static ColumnScale load(Reader& in);
