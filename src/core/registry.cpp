@@ -5,8 +5,10 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
+    &kEllipticEnvelope,
     &kIsolationForest,
     &kMad,
+    &kMahalanobis,
 };
 
 }  // namespace

@@ -6,8 +6,10 @@
 
 namespace ad {
 
+extern const Algorithm kEllipticEnvelope;
 extern const Algorithm kIsolationForest;
 extern const Algorithm kMad;
+extern const Algorithm kMahalanobis;
 
 std::span<const Algorithm* const> algorithms();
 

@@ -1,0 +1,229 @@
+// Elliptic envelope: finds rows far from the bulk of the data, whose center and covariance are those
+// of the half of the rows with the smallest determinant, which outliers cannot move. Fit rows x
+// columns^2, columns^3 some hundred times; score columns^2.
+// Rousseeuw, Van Driessen: "A Fast Algorithm for the Minimum Covariance Determinant Estimator",
+// Technometrics 41 (1999). Starts, correction and reweighting are those of scikit-learn's
+// MinCovDet, and so is what happens when a covariance has no inverse.
+#include "../linear.hpp"
+#include "../portable_math.hpp"
+#include "../registry.hpp"
+
+namespace ad {
+
+namespace {
+
+constexpr std::size_t kOneStage = 600;     ///< up to so many rows, all take part in every start
+constexpr std::size_t kSubsetRows = 300;   ///< above, rows are dealt to subsets of that many
+constexpr std::size_t kMostSubsets = 5;
+constexpr std::size_t kStarts = 500;       ///< over all subsets
+constexpr std::size_t kKept = 10;          ///< the best that go on to the next stage
+constexpr int kFirstSteps = 2;
+constexpr int kMostSteps = 30;
+
+/// A subset of the rows as its moments, and how good it is.
+struct Candidate {
+    Ellipsoid shape;
+    double log_determinant() const { return shape.log2_determinant(); }
+};
+
+/// Looks for the `support` rows with the smallest covariance determinant.
+class Search {
+  public:
+    Search(const Columns& rows, std::size_t support)
+        : rows_(rows), support_(support), distances_(rows.rows), order_(first_numbers(rows.rows)) {}
+
+    Candidate start(Random& random) {
+        for (std::size_t i = 0; i < support_; ++i) {
+            const auto left = static_cast<std::uint32_t>(order_.size() - i);
+            std::swap(order_[i], order_[i + random.below(left)]);
+        }
+        return of_first();
+    }
+
+    /// The rows nearest to the candidate: their determinant is not larger.
+    Candidate concentrate(const Candidate& from) {
+        from.shape.distances(rows_, distances_.data());
+        const auto nearer = [&](std::uint32_t a, std::uint32_t b) {
+            return distances_[a] != distances_[b] ? distances_[a] < distances_[b] : a < b;
+        };
+        std::nth_element(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(support_) - 1,
+                         order_.end(), nearer);
+        std::sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(support_));
+        return of_first();
+    }
+
+    /// Concentrates until the determinant falls no more, or is 0.
+    Candidate descend(Candidate best, int steps) {
+        while (steps-- > 0 && std::isfinite(best.log_determinant())) {
+            Candidate next = concentrate(best);
+            if (!(next.log_determinant() < best.log_determinant())) break;
+            best = std::move(next);
+        }
+        return best;
+    }
+
+  private:
+    Candidate of_first() {
+        return {Ellipsoid(moments_of(rows_, std::span(order_).first(support_)))};
+    }
+
+    const Columns& rows_;
+    std::size_t support_;
+    std::vector<double> distances_;
+    std::vector<std::uint32_t> order_;
+};
+
+/// Keeps the best, in their order; equal ones in the order in which they were found.
+void keep_best(std::vector<Candidate>& candidates, std::size_t count) {
+    std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+        return a.log_determinant() < b.log_determinant();
+    });
+    if (candidates.size() > count) candidates.erase(candidates.begin() + count, candidates.end());
+}
+
+Matrix copy_rows(const Columns& rows, std::span<const std::uint32_t> chosen) {
+    Matrix copy(chosen.size(), rows.count);
+    for (std::size_t j = 0; j < rows.count; ++j) {
+        double* out = copy.column(j);
+        for (const std::uint32_t i : chosen) *out++ = rows.at(i, j);
+    }
+    return copy;
+}
+
+/// The raw estimate: center and covariance of the best `support` rows that were found.
+Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random random) {
+    const double share = static_cast<double>(support) / static_cast<double>(rows.rows);
+    const auto support_of = [&](std::size_t count) {
+        return static_cast<std::size_t>(std::ceil(share * static_cast<double>(count)));
+    };
+    std::vector<Candidate> candidates;
+    const auto find_starts = [&](const Columns& some, std::size_t starts) {
+        Search search(some, support_of(some.rows));
+        std::vector<Candidate> found;
+        for (std::size_t s = 0; s < starts; ++s) {
+            found.push_back(search.descend(search.start(random), kFirstSteps));
+            if (found.size() >= 2 * kKept) keep_best(found, kKept);
+        }
+        keep_best(found, kKept);
+        for (auto& one : found) candidates.push_back(std::move(one));
+    };
+    const auto refine = [&](const Columns& some, std::size_t kept) {
+        Search search(some, support_of(some.rows));
+        for (auto& one : candidates) one = search.descend(search.concentrate(one), kMostSteps);
+        keep_best(candidates, kept);
+    };
+    if (rows.rows <= kOneStage) {
+        find_starts(rows, kStarts);
+    } else {
+        const std::size_t subsets = std::min(rows.rows / kSubsetRows, kMostSubsets);
+        auto order = first_numbers(rows.rows);
+        const std::size_t merged = std::min(rows.rows, kSubsetRows * kMostSubsets);
+        for (std::size_t i = 0; i < merged; ++i) {
+            const auto left = static_cast<std::uint32_t>(order.size() - i);
+            std::swap(order[i], order[i + random.below(left)]);
+        }
+        for (std::size_t s = 0; s < subsets; ++s) {
+            const std::size_t from = s * merged / subsets, to = (s + 1) * merged / subsets;
+            const Matrix part = copy_rows(rows, std::span(order).subspan(from, to - from));
+            find_starts(part.view(), kStarts / subsets);
+        }
+        const Matrix part = copy_rows(rows, std::span(order).first(merged));
+        refine(part.view(), kKept);
+    }
+    refine(rows, 1);
+    return std::move(candidates.front().shape);
+}
+
+double median_of(std::vector<double> values) {
+    const auto middle = static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), values.begin() + middle, values.end());
+    const double upper = values[static_cast<std::size_t>(middle)];
+    if (values.size() % 2 == 1) return upper;
+    return 0.5 * (*std::max_element(values.begin(), values.begin() + middle) + upper);
+}
+
+class EllipticEnvelope final : public Detector {
+  public:
+    void fit(const Training& training, const Params& params, Random random) override {
+        const Columns& rows = training.rows;
+        const auto n = static_cast<double>(rows.rows);
+        const auto columns = static_cast<double>(rows.count);
+        const double fraction = params.number("support_fraction");
+        const double wanted =
+            std::isnan(fraction) ? std::ceil(0.5 * (n + columns + 1.0)) : std::floor(fraction * n);
+        const auto support = static_cast<std::size_t>(std::clamp(wanted, 1.0, n));
+        std::vector<double> distances(rows.rows);
+        const auto all = first_numbers(rows.rows);
+        minimum_determinant(rows, support, random).distances(rows, distances.data());
+        const double correction = median_of(distances) / chi_squared_quantile(0.5, columns);
+        const double limit = correction * chi_squared_quantile(0.975, columns);
+        std::vector<std::uint32_t> inside;
+        for (const std::uint32_t i : all) {
+            if (distances[i] < limit) inside.push_back(i);
+        }
+        // no limit: more than half of the rows lie on one point
+        ellipsoid_ = Ellipsoid(moments_of(rows, inside.empty() ? all : inside));
+    }
+
+    void score(const Columns& rows, double* scores) const override {
+        ellipsoid_.distances(rows, scores);
+    }
+
+    void explain(const Columns& rows, std::size_t row, double* contributions) const override {
+        ellipsoid_.explain(rows, row, contributions);
+    }
+
+    Json describe() const override { return {{"rank", ellipsoid_.rank()}}; }
+
+    void save(Writer& out) const override { ellipsoid_.save(out); }
+    void load(Reader& in, std::size_t columns) override {
+        ellipsoid_ = Ellipsoid::load(in, columns);
+    }
+    std::size_t memory_bytes() const override { return ellipsoid_.memory_bytes(); }
+
+  private:
+    Ellipsoid ellipsoid_;
+};
+
+std::uint64_t bytes_of_fit(const Params&, std::uint64_t rows, std::uint64_t columns) {
+    constexpr std::uint64_t kCandidates = kMostSubsets * kKept + 2 * kKept;
+    const std::uint64_t merged = std::min<std::uint64_t>(rows, 2 * kSubsetRows * kMostSubsets);
+    return moments_bytes(rows, columns) + kCandidates * Ellipsoid::expected_bytes(columns) +
+           (merged * columns + 3 * rows) * sizeof(double);
+}
+
+double steps_of_fit(const Params&, double rows, double columns) {
+    const double starts = kStarts * kFirstSteps * std::min<double>(rows, kSubsetRows);
+    const double of_all = kKept * 10.0 * rows;
+    return (starts + of_all) * columns * columns + kStarts * 3.0 * columns * columns * columns;
+}
+
+constexpr std::string_view kSmallest[] = {"smallest"};
+
+constexpr ParamSpec kParams[] = {
+    {"support_fraction", ParamType::Real, kMissing, 0.5, 1.0, kSmallest,
+     "share of the rows that make up the raw estimate; \"smallest\" is (rows + columns + 1) / 2"},
+};
+
+}  // namespace
+
+constexpr Algorithm kEllipticEnvelope{
+    .name = "elliptic_envelope",
+    .family = "linear",
+    .summary = "rows far from the bulk, by a robust mean and covariance (FastMCD)",
+    .score_scale =
+        "squared robust Mahalanobis distance, 0 and up; roughly chi-squared with a degree of "
+        "freedom for each column if the bulk is normally distributed",
+    .paper = "Rousseeuw, Van Driessen: A Fast Algorithm for the Minimum Covariance Determinant "
+             "Estimator (1999)",
+    .random = true,
+    .scale = Scale::Standard,
+    .max_columns = 500,
+    .payload_version = 1,
+    .params = kParams,
+    .make = []() -> std::unique_ptr<Detector> { return std::make_unique<EllipticEnvelope>(); },
+    .fit_bytes = bytes_of_fit,
+    .fit_steps = steps_of_fit,
+};
+
+}  // namespace ad
