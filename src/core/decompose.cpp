@@ -188,14 +188,16 @@ EigenSystem eigen_system(Square matrix) {
 
 bool cholesky(Square& matrix) {
     const std::size_t n = matrix.size;
-    const double rounding = kEpsilon * static_cast<double>(n);
+    double largest = 0.0;
+    for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, matrix.at(i, i));
+    const double rounding = kEpsilon * static_cast<double>(n) * largest;
     for (std::size_t i = 0; i < n; ++i) {
         double* row = matrix.row(i);
         for (std::size_t j = 0; j < i; ++j) {
             row[j] = (row[j] - dot(row, matrix.row(j), j)) / matrix.at(j, j);
         }
         const double pivot = row[i] - dot(row, row, i);
-        if (!(pivot > rounding * row[i])) return false;
+        if (!(pivot > rounding)) return false;
         row[i] = std::sqrt(pivot);
         std::fill(row + i + 1, row + n, 0.0);
     }

@@ -164,12 +164,10 @@ Ellipsoid::Ellipsoid(Moments moments, double floor) : center_(std::move(moments.
                             std::numeric_limits<double>::epsilon();
     log2_determinant_ = 0.0;
     for (std::size_t k = 0; k < n; ++k) {
-        if (floor == 0.0 && !(system.values[k] > rounding)) {
-            log2_determinant_ = -std::numeric_limits<double>::infinity();
-            break;
-        }
-        const double variance = std::max({system.values[k], floor, kSmallestVariance});
+        const double least = floor > 0.0 ? floor : rounding;
+        const double variance = std::max({system.values[k], least, kSmallestVariance});
         log2_determinant_ += portable_log2(variance);
+        if (floor == 0.0 && !(system.values[k] > rounding)) continue;
         const double* vector = system.vectors.row(k);
         auto& row = rows_.emplace_back(vector, vector + n);
         for (double& value : row) value /= std::sqrt(variance);

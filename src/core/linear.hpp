@@ -97,7 +97,7 @@ class Ellipsoid {
     explicit Ellipsoid(Moments moments, double floor = 0.0);
 
     const std::vector<double>& center() const { return center_; }
-    /// Of the covariance; minus infinity if it has no inverse.
+    /// Of the covariance. A direction without variance counts as if it had what rounding leaves.
     double log2_determinant() const { return log2_determinant_; }
     std::size_t rank() const { return rows_.size(); }
 

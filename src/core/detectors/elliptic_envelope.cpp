@@ -52,9 +52,9 @@ class Search {
         return of_first();
     }
 
-    /// Concentrates until the determinant falls no more, or is 0.
+    /// Concentrates until the determinant falls no more.
     Candidate descend(Candidate best, int steps) {
-        while (steps-- > 0 && std::isfinite(best.log_determinant())) {
+        while (steps-- > 0) {
             Candidate next = concentrate(best);
             if (!(next.log_determinant() < best.log_determinant())) break;
             best = std::move(next);
