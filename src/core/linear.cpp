@@ -160,8 +160,8 @@ Ellipsoid::Ellipsoid(Moments moments, double floor) : center_(std::move(moments.
     }
     const EigenSystem system = eigen_system(std::move(moments.covariance));
     // below this, a variance is what rounding left of none (as in scikit-learn and SciPy)
-    const double rounding = system.values[0] * static_cast<double>(n) *
-                            std::numeric_limits<double>::epsilon();
+    const double rounding =
+        system.values[0] * static_cast<double>(n) * std::numeric_limits<double>::epsilon();
     log2_determinant_ = 0.0;
     for (std::size_t k = 0; k < n; ++k) {
         const double least = floor > 0.0 ? floor : rounding;

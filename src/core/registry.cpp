@@ -5,10 +5,8 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
-    &kEllipticEnvelope,
-    &kIsolationForest,
-    &kMad,
-    &kMahalanobis,
+    &kCblof, &kEllipticEnvelope, &kGmm, &kIsolationForest, &kKde, &kKMeans,
+    &kMad,   &kMahalanobis,      &kPca,
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
-// Elliptic envelope: finds rows far from the bulk of the data, whose center and covariance are those
-// of the half of the rows with the smallest determinant, which outliers cannot move. Fit rows x
-// columns^2, columns^3 some hundred times; score columns^2.
-// Rousseeuw, Van Driessen: "A Fast Algorithm for the Minimum Covariance Determinant Estimator",
-// Technometrics 41 (1999). Starts, correction and reweighting are those of scikit-learn's
-// MinCovDet, and so is what happens when a covariance has no inverse.
+// Elliptic envelope: finds rows far from the bulk of the data, whose center and covariance are
+// those of the half of the rows with the smallest determinant, which outliers cannot move. Fit rows
+// x columns^2, columns^3 some hundred times; score columns^2. Rousseeuw, Van Driessen: "A Fast
+// Algorithm for the Minimum Covariance Determinant Estimator", Technometrics 41 (1999). Starts,
+// correction and reweighting are those of scikit-learn's MinCovDet, and so is what happens when a
+// covariance has no inverse.
 #include "../linear.hpp"
 #include "../portable_math.hpp"
 #include "../registry.hpp"
@@ -12,11 +12,11 @@ namespace ad {
 
 namespace {
 
-constexpr std::size_t kOneStage = 600;     ///< up to so many rows, all take part in every start
-constexpr std::size_t kSubsetRows = 300;   ///< above, rows are dealt to subsets of that many
+constexpr std::size_t kOneStage = 600;    ///< up to so many rows, all take part in every start
+constexpr std::size_t kSubsetRows = 300;  ///< above, rows are dealt to subsets of that many
 constexpr std::size_t kMostSubsets = 5;
-constexpr std::size_t kStarts = 500;       ///< over all subsets
-constexpr std::size_t kKept = 10;          ///< the best that go on to the next stage
+constexpr std::size_t kStarts = 500;  ///< over all subsets
+constexpr std::size_t kKept = 10;     ///< the best that go on to the next stage
 constexpr int kFirstSteps = 2;
 constexpr int kMostSteps = 30;
 
@@ -214,8 +214,9 @@ constexpr Algorithm kEllipticEnvelope{
     .score_scale =
         "squared robust Mahalanobis distance, 0 and up; roughly chi-squared with a degree of "
         "freedom for each column if the bulk is normally distributed",
-    .paper = "Rousseeuw, Van Driessen: A Fast Algorithm for the Minimum Covariance Determinant "
-             "Estimator (1999)",
+    .paper =
+        "Rousseeuw, Van Driessen: A Fast Algorithm for the Minimum Covariance Determinant "
+        "Estimator (1999)",
     .random = true,
     .scale = Scale::Standard,
     .max_columns = 500,
