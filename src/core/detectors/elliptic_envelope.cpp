@@ -52,9 +52,10 @@ class Search {
         return of_first();
     }
 
-    /// Concentrates until the determinant falls no more.
+    /// Concentrates until the determinant falls no more, or is 0: the rows of the subset lie on a
+    /// plane, and nothing is smaller. Of such subsets that in the fewest dimensions is the best.
     Candidate descend(Candidate best, int steps) {
-        while (steps-- > 0) {
+        while (steps-- > 0 && best.shape.rank() == rows_.count) {
             Candidate next = concentrate(best);
             if (!(next.log_determinant() < best.log_determinant())) break;
             best = std::move(next);
