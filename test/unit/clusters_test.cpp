@@ -32,6 +32,15 @@ TEST(KMeans, ByHand) {
     EXPECT_DOUBLE_EQ(list[1]["contribution"].get<double>(), 9.0 / 5.0);
 }
 
+TEST(KMeans, AnOutlierIsNoCluster) {
+    const Rows rows{{0.0}, {1.0}, {10.0}, {11.0}, {1000.0}};
+    const Model model = fit(request("kmeans", raw({{"n_clusters", 3}})), rows);
+    EXPECT_EQ(score(model, rows), (std::vector<double>{0.5, 0.5, 0.5, 0.5, 989.5}));
+    const Rows apart{{0.0}, {10.0}, {1000.0}};
+    const Model each = fit(request("kmeans", raw({{"n_clusters", 3}})), apart);
+    EXPECT_EQ(score(each, apart), (std::vector<double>{0.0, 0.0, 0.0}));
+}
+
 TEST(KMeans, MoreClustersThanDifferentRows) {
     const Rows rows{{1.0}, {1.0}, {4.0}, {4.0}, {4.0}};
     const Model model = fit(request("kmeans", raw({{"n_clusters", 100}})), rows);

@@ -15,8 +15,9 @@ namespace {
 constexpr std::size_t kOneStage = 600;    ///< up to so many rows, all take part in every start
 constexpr std::size_t kSubsetRows = 300;  ///< above, rows are dealt to subsets of that many
 constexpr std::size_t kMostSubsets = 5;
-constexpr std::size_t kStarts = 500;  ///< over all subsets
-constexpr std::size_t kKept = 10;     ///< the best that go on to the next stage
+constexpr std::size_t kStarts = 500;  ///< over all subsets, up to 50 columns
+constexpr std::size_t kFewestStarts = 50;
+constexpr std::size_t kKept = 10;  ///< the best that go on to the next stage
 constexpr int kFirstSteps = 2;
 constexpr int kMostSteps = 30;
 
@@ -32,12 +33,18 @@ class Search {
     Search(const Columns& rows, std::size_t support)
         : rows_(rows), support_(support), distances_(rows.rows), order_(first_numbers(rows.rows)) {}
 
+    /// A row more than there are columns, and more while they lie on a plane.
     Candidate start(Random& random) {
         for (std::size_t i = 0; i < support_; ++i) {
             const auto left = static_cast<std::uint32_t>(order_.size() - i);
             std::swap(order_[i], order_[i + random.below(left)]);
         }
-        return of_first();
+        for (std::size_t count = std::min(rows_.count + 1, support_);;
+             count = std::min(count + 1 + count / 4, support_)) {
+            Moments moments = moments_of(rows_, std::span(order_).first(count));
+            Square lower = moments.covariance;
+            if (count == support_ || cholesky(lower)) return {Ellipsoid(std::move(moments))};
+        }
     }
 
     /// The rows nearest to the candidate: their determinant is not larger.
@@ -49,7 +56,7 @@ class Search {
         std::nth_element(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(support_) - 1,
                          order_.end(), nearer);
         std::sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(support_));
-        return of_first();
+        return {Ellipsoid(moments_of(rows_, std::span(order_).first(support_)))};
     }
 
     /// Concentrates until the determinant falls no more, or is 0: the rows of the subset lie on a
@@ -64,15 +71,16 @@ class Search {
     }
 
   private:
-    Candidate of_first() {
-        return {Ellipsoid(moments_of(rows_, std::span(order_).first(support_)))};
-    }
-
     const Columns& rows_;
     std::size_t support_;
     std::vector<double> distances_;
     std::vector<std::uint32_t> order_;
 };
+
+std::size_t count_starts(std::size_t columns) {
+    constexpr std::size_t kCheap = 50;
+    return std::clamp(kStarts * kCheap * kCheap / (columns * columns), kFewestStarts, kStarts);
+}
 
 /// Keeps the best, in their order; equal ones in the order in which they were found.
 void keep_best(std::vector<Candidate>& candidates, std::size_t count) {
@@ -97,12 +105,14 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
     const auto support_of = [&](std::size_t count) {
         return static_cast<std::size_t>(std::ceil(share * static_cast<double>(count)));
     };
+    const std::size_t starts = count_starts(rows.count);
     std::vector<Candidate> candidates;
-    const auto find_starts = [&](const Columns& some, std::size_t starts) {
+    const auto find_starts = [&](const Columns& some, std::size_t count) {
         Search search(some, support_of(some.rows));
         std::vector<Candidate> found;
-        for (std::size_t s = 0; s < starts; ++s) {
-            found.push_back(search.descend(search.start(random), kFirstSteps));
+        for (std::size_t s = 0; s < count; ++s) {
+            found.push_back(
+                search.descend(search.concentrate(search.start(random)), kFirstSteps - 1));
             if (found.size() >= 2 * kKept) keep_best(found, kKept);
         }
         keep_best(found, kKept);
@@ -114,7 +124,7 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
         keep_best(candidates, kept);
     };
     if (rows.rows <= kOneStage) {
-        find_starts(rows, kStarts);
+        find_starts(rows, starts);
     } else {
         const std::size_t subsets = std::min(rows.rows / kSubsetRows, kMostSubsets);
         auto order = first_numbers(rows.rows);
@@ -126,7 +136,7 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
         for (std::size_t s = 0; s < subsets; ++s) {
             const std::size_t from = s * merged / subsets, to = (s + 1) * merged / subsets;
             const Matrix part = copy_rows(rows, std::span(order).subspan(from, to - from));
-            find_starts(part.view(), kStarts / subsets);
+            find_starts(part.view(), starts / subsets);
         }
         const Matrix part = copy_rows(rows, std::span(order).first(merged));
         refine(part.view(), kKept);
@@ -143,6 +153,21 @@ double median_of(std::vector<double> values) {
     return 0.5 * (*std::max_element(values.begin(), values.begin() + middle) + upper);
 }
 
+/// The rows that are no outliers to the raw estimate, corrected so that its median distance is what
+/// a normal distribution gives. None if more than half of the rows lie on one point.
+std::vector<std::uint32_t> bulk(const Columns& rows, const Ellipsoid& raw) {
+    std::vector<double> distances(rows.rows);
+    raw.distances(rows, distances.data());
+    const auto columns = static_cast<double>(rows.count);
+    const double limit = median_of(distances) / chi_squared_quantile(0.5, columns) *
+                         chi_squared_quantile(0.975, columns);
+    std::vector<std::uint32_t> inside;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        if (distances[i] < limit) inside.push_back(static_cast<std::uint32_t>(i));
+    }
+    return inside;
+}
+
 class EllipticEnvelope final : public Detector {
   public:
     void fit(const Training& training, const Params& params, Random random) override {
@@ -153,17 +178,12 @@ class EllipticEnvelope final : public Detector {
         const double wanted =
             std::isnan(fraction) ? std::ceil(0.5 * (n + columns + 1.0)) : std::floor(fraction * n);
         const auto support = static_cast<std::size_t>(std::clamp(wanted, 1.0, n));
-        std::vector<double> distances(rows.rows);
-        const auto all = first_numbers(rows.rows);
-        minimum_determinant(rows, support, random).distances(rows, distances.data());
-        const double correction = median_of(distances) / chi_squared_quantile(0.5, columns);
-        const double limit = correction * chi_squared_quantile(0.975, columns);
         std::vector<std::uint32_t> inside;
-        for (const std::uint32_t i : all) {
-            if (distances[i] < limit) inside.push_back(i);
-        }
-        // no limit: more than half of the rows lie on one point
-        ellipsoid_ = Ellipsoid(moments_of(rows, inside.empty() ? all : inside));
+        // otherwise all subsets lie on planes, and none is better than the others
+        if (support > rows.count) inside = bulk(rows, minimum_determinant(rows, support, random));
+        if (inside.empty()) inside = first_numbers(rows.rows);
+        used_ = inside.size();
+        ellipsoid_ = Ellipsoid(moments_of(rows, inside));
     }
 
     void score(const Columns& rows, double* scores) const override {
@@ -174,7 +194,7 @@ class EllipticEnvelope final : public Detector {
         ellipsoid_.explain(rows, row, contributions);
     }
 
-    Json describe() const override { return {{"rank", ellipsoid_.rank()}}; }
+    Json describe() const override { return {{"rank", ellipsoid_.rank()}, {"rows_inside", used_}}; }
 
     void save(Writer& out) const override { ellipsoid_.save(out); }
     void load(Reader& in, std::size_t columns) override {
@@ -184,6 +204,7 @@ class EllipticEnvelope final : public Detector {
 
   private:
     Ellipsoid ellipsoid_;
+    std::size_t used_ = 0;
 };
 
 std::uint64_t bytes_of_fit(const Params&, std::uint64_t rows, std::uint64_t columns) {
@@ -194,9 +215,10 @@ std::uint64_t bytes_of_fit(const Params&, std::uint64_t rows, std::uint64_t colu
 }
 
 double steps_of_fit(const Params&, double rows, double columns) {
-    const double starts = kStarts * kFirstSteps * std::min<double>(rows, kSubsetRows);
-    const double of_all = kKept * 10.0 * rows;
-    return (starts + of_all) * columns * columns + kStarts * 3.0 * columns * columns * columns;
+    const auto starts = static_cast<double>(count_starts(static_cast<std::size_t>(columns)));
+    const double of_start = kFirstSteps * std::min<double>(rows, kSubsetRows) + 3.0 * columns;
+    constexpr double kUsualSteps = 10.0;
+    return (starts * of_start + kKept * kUsualSteps * rows) * columns * columns;
 }
 
 constexpr std::string_view kSmallest[] = {"smallest"};

@@ -1,5 +1,7 @@
 // k-means: finds rows far from the centers of all clusters. Fit n_init x rounds x rows x n_clusters
 // x columns, score n_clusters x columns.
+// An outlier can be a cluster of its own, and would be ordinary then: the center of a single row
+// does not count, unless all are such.
 // MacQueen: "Some Methods for Classification and Analysis of Multivariate Observations", 1967; the
 // clustering itself is in clusters.hpp.
 #include "../clusters.hpp"
