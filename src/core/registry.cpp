@@ -6,6 +6,8 @@ namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
     &kIsolationForest, &kHbos, &kEcod, &kCopod, &kLoda, &kZscore, &kMad, &kIqr, &kRareCategory, &kEnsemble,
+    &kCblof, &kEllipticEnvelope, &kGmm, &kIsolationForest, &kKde, &kKMeans,
+    &kMad,   &kMahalanobis,      &kPca,
 };
 
 }  // namespace

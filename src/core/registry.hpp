@@ -19,6 +19,15 @@ extern const Algorithm kLoda;
 extern const Algorithm kMad;
 extern const Algorithm kRareCategory;
 extern const Algorithm kZscore;
+extern const Algorithm kCblof;
+extern const Algorithm kEllipticEnvelope;
+extern const Algorithm kGmm;
+extern const Algorithm kIsolationForest;
+extern const Algorithm kKde;
+extern const Algorithm kKMeans;
+extern const Algorithm kMad;
+extern const Algorithm kMahalanobis;
+extern const Algorithm kPca;
 
 std::span<const Algorithm* const> algorithms();
 

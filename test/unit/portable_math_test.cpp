@@ -79,5 +79,51 @@ TEST(PortableMath, NaturalLogarithm) {
     EXPECT_EQ(portable_log(1.0), 0.0);
 }
 
+TEST(PortableMath, ExpIsWithinTwoUlps) {
+    Random random(4);
+    double worst = 0.0;
+    for (int i = 0; i < 300000; ++i) {
+        const double reach = i % 2 == 0 ? 1.0 : 708.0;
+        const double x = (2.0 * random.uniform() - 1.0) * reach;
+        worst = std::max(worst, ulps(portable_exp(x), std::exp(static_cast<long double>(x))));
+    }
+    EXPECT_LE(worst, 2.0);
+    EXPECT_EQ(portable_exp(0.0), 1.0);
+    EXPECT_EQ(portable_exp(-750.5), 0.0);
+    EXPECT_EQ(portable_exp(-kInfinity), 0.0);
+    EXPECT_EQ(portable_exp(710.0), kInfinity);
+    EXPECT_EQ(portable_exp(kInfinity), kInfinity);
+}
+
+TEST(PortableMath, PairsAreSingleNumbersBitForBit) {
+    Random random(5);
+    for (int i = 0; i < 100000; ++i) {
+        const double x = -700.0 * random.uniform();
+        const double y = -random.uniform();
+        const DoublePair pair = portable_exp_pair(DoublePair{x, y});
+        ASSERT_EQ(pair[0], portable_exp(x)) << x;
+        ASSERT_EQ(pair[1], portable_exp(y)) << y;
+    }
+    const DoublePair ends = portable_exp_pair(DoublePair{0.0, -1e300});
+    EXPECT_EQ(ends[0], 1.0);
+    EXPECT_EQ(ends[1], portable_exp(-700.0));
+}
+
+TEST(PortableMath, LogSumExp) {
+    const double far[] = {-1e6, -1e6 - 1.0, -2e6};
+    EXPECT_NEAR(log_sum_exp(far, 3), -1e6 + std::log1p(std::exp(-1.0)), 1e-9);
+    EXPECT_EQ(log_sum_exp(far, 1), -1e6);
+    const double equal[] = {700.0, 700.0};
+    EXPECT_NEAR(log_sum_exp(equal, 2), 700.0 + std::log(2.0), 1e-12);
+}
+
+TEST(PortableMath, ChiSquaredQuantiles) {
+    EXPECT_NEAR(chi_squared_quantile(0.95, 1.0), 3.841458820694124, 1e-12);
+    EXPECT_NEAR(chi_squared_quantile(0.5, 2.0), 2.0 * std::log(2.0), 1e-13);
+    EXPECT_NEAR(chi_squared_quantile(0.975, 10.0), 20.483177350807388, 1e-11);
+    EXPECT_NEAR(chi_squared_quantile(0.975, 166.0), 203.56724227213627, 1e-9);
+    EXPECT_NEAR(chi_squared_quantile(0.5, 500.0), 499.3334915888738, 1e-9);
+}
+
 }  // namespace
 }  // namespace ad::test
