@@ -5,8 +5,7 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
-    &kIsolationForest,
-    &kMad,
+    &kIsolationForest, &kKnn, &kLocalOutlierFactor, &kInne, &kMad,
 };
 
 }  // namespace

@@ -6,7 +6,10 @@
 
 namespace ad {
 
+extern const Algorithm kInne;
 extern const Algorithm kIsolationForest;
+extern const Algorithm kKnn;
+extern const Algorithm kLocalOutlierFactor;
 extern const Algorithm kMad;
 
 std::span<const Algorithm* const> algorithms();
