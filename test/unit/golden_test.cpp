@@ -32,6 +32,21 @@ const std::vector<Golden>& golden() {
          R"({"preprocess": {"impute": "mean"}, "threshold": {"method": "score", "value": 4}})",
          {1.9110571518503516, 633.0781604426473, 5.6769351089420885, 0.8431134493457441},
          4.0},
+        {"knn_v1.bin",
+         "knn",
+         R"({"parameters": {"n_neighbors": 3, "method": "mean"}})",
+         {2.0037227138559968, 741.174489664184, 7.630334035826425, 1.7436642331045407},
+         2.4792280946377283},
+        {"local_outlier_factor_v1.bin",
+         "local_outlier_factor",
+         R"({"parameters": {"n_neighbors": 5}})",
+         {0.9931817933764605, 281.7523677095085, 2.8565404910319785, 0.9855281778441136},
+         1.5},
+        {"inne_v1.bin",
+         "inne",
+         R"({"random_seed": 42, "parameters": {"n_estimators": 8, "max_samples": 4}})",
+         {0.5811277451010919, 1.0, 1.0, 0.47085899391017105},
+         0.95},
     };
     return kGolden;
 }

@@ -1,8 +1,6 @@
 // The index of nearest neighbours against a plain search, on every instruction set of this CPU.
 #include "core/neighbours.hpp"
 
-#include <tuple>
-
 #include "testing.hpp"
 
 namespace ad::test {
@@ -29,21 +27,29 @@ double square_of(const std::vector<double>& row, const NeighbourIndex& index, st
     return sum;
 }
 
-/// Compares with all reference rows, sorted by distance and place.
-void expect_nearest(const NeighbourIndex& index, const Rows& rows, std::size_t count) {
-    Neighbours found;
-    index.find(matrix_of(rows).view(), count, false, found);
-    ASSERT_EQ(found.per_row, count);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
+/// Compares with all reference rows, sorted by distance and place; on every instruction set.
+void expect_nearest(NeighbourIndex index, const Rows& rows, std::size_t count) {
+    std::vector<double> squares;
+    std::vector<std::uint32_t> places;
+    for (const auto& row : rows) {
         std::vector<std::pair<double, std::uint32_t>> all;
         for (std::uint32_t p = 0; p < index.rows(); ++p) {
-            all.emplace_back(square_of(rows[i], index, p), p);
+            all.emplace_back(square_of(row, index, p), p);
         }
         std::sort(all.begin(), all.end());
         for (std::size_t n = 0; n < count; ++n) {
-            ASSERT_EQ(found.squares_of(i)[n], all[n].first) << "row " << i << ", neighbour " << n;
-            ASSERT_EQ(found.places_of(i)[n], all[n].second) << "row " << i << ", neighbour " << n;
+            squares.push_back(all[n].first);
+            places.push_back(all[n].second);
         }
+    }
+    for (const NeighbourLoops& loops : neighbour_loops()) {
+        SCOPED_TRACE(loops.name);
+        index.use(loops);
+        Neighbours found;
+        index.find(matrix_of(rows).view(), count, false, found);
+        EXPECT_EQ(found.per_row, count);
+        EXPECT_EQ(found.squares, squares);
+        EXPECT_EQ(found.places, places);
     }
 }
 
@@ -59,19 +65,15 @@ Rows clustered_rows(std::size_t count, std::size_t columns, std::uint64_t seed) 
 }
 
 TEST(Neighbours, AreThoseOfAPlainSearch) {
-    for (const std::size_t columns : {1, 2, 9, 16, 17, 40, 64, 65, 90}) {
-        for (const std::size_t count : {1, 7, 8, 64, 65, 127, 1300}) {
+    for (const std::size_t columns : {1, 9, 17, 64, 65}) {
+        for (const std::size_t count : {1, 8, 65, 1300}) {
             for (const bool clusters : {false, true}) {
+                SCOPED_TRACE(std::to_string(count) + " x " + std::to_string(columns));
                 const auto rows =
                     clusters ? clustered_rows(count, columns, 1) : normal_rows(count, columns, 1);
-                auto index = index_of(rows);
                 auto queries = clustered_rows(70, columns, 2);
                 queries.push_back(rows[0]);
-                for (const NeighbourLoops& loops : neighbour_loops()) {
-                    SCOPED_TRACE(loops.name);
-                    index.use(loops);
-                    expect_nearest(index, queries, std::min<std::size_t>(count, 6));
-                }
+                expect_nearest(index_of(rows), queries, std::min<std::size_t>(count, 6));
             }
         }
     }

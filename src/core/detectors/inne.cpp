@@ -18,6 +18,10 @@ constexpr double kUsualSamples = 8.0;
 constexpr double kLargestSquare = 1e220;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();  ///< as PyOD has it
 
+/// The score cannot exceed 1, which a fence around the usual scores may: most estimators isolate
+/// rows at the rim of ordinary data, nearly all isolate those beyond.
+constexpr double kUsualThreshold = 0.95;
+
 constexpr std::string_view kAuto[] = {"auto"};
 
 /// Rows of each estimator.
@@ -90,6 +94,8 @@ class Inne final : public Detector {
                        contributions);
         }
     }
+
+    double natural_threshold() const override { return kUsualThreshold; }
 
     void save(Writer& out) const override {
         out.number(samples_);
@@ -202,7 +208,8 @@ constexpr Algorithm kInne{
     .summary =
         "rows outside the balls around a few rows, or in balls that are large for their "
         "neighborhood",
-    .score_scale = "0 to 1: share of the estimators that isolate the row",
+    .score_scale =
+        "0 to 1: how much the estimators isolate the row on average; 0.95 and up is unusual",
     .paper =
         "Bandaragoda et al.: Isolation-Based Anomaly Detection Using Nearest-Neighbor "
         "Ensembles (2018)",
