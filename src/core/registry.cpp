@@ -8,6 +8,7 @@ constexpr const Algorithm* kAlgorithms[] = {
     &kIsolationForest, &kHbos, &kEcod, &kCopod, &kLoda, &kZscore, &kMad, &kIqr, &kRareCategory, &kEnsemble,
     &kCblof, &kEllipticEnvelope, &kGmm, &kIsolationForest, &kKde, &kKMeans,
     &kMad,   &kMahalanobis,      &kPca,
+    &kIsolationForest, &kKnn, &kLocalOutlierFactor, &kInne, &kMad,
 };
 
 }  // namespace
