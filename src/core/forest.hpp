@@ -13,8 +13,12 @@ inline constexpr double kPathUnit = 65536.0;
 /// Average path length of an unsuccessful search in a binary search tree of n keys.
 double average_path(double n);
 
-/// The expected path of a row that has come to a node of n rows at some depth.
-std::uint32_t path_by_depth(std::uint32_t depth, double n);
+/// The same with the harmonic number itself, which the literature's c(n), above, approximates: they
+/// differ by nearly a half for three keys.
+double exact_average_path(double n);
+
+/// A path that is expected after some steps.
+std::uint32_t path_by_depth(std::uint32_t steps, double expected);
 
 /// Scoring by density (Cortes: "Isolation forests: looking beyond tree depth", arXiv:2111.11639): a
 /// node's path is the logarithm of its share of the volume over its share of the rows, from

@@ -19,6 +19,8 @@ class AxisForest {
     std::size_t trees() const { return trees_.size(); }
     std::uint32_t samples() const { return samples_; }
     bool by_density() const { return by_density_; }
+    /// Of as many rows as a tree has.
+    double expected_path() const { return average_path(samples_); }
 
     /// The sum of each row's paths over the trees, by the fastest way that there is, which is made
     /// when it pays.

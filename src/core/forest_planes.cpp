@@ -10,6 +10,15 @@
 
 namespace ad {
 
+void PlaneTree::shrink() {
+    nodes.shrink_to_fit();
+    terms.shrink_to_fit();
+    categories.shrink_to_fit();
+    rows.shrink_to_fit();
+    path.shrink_to_fit();
+    left_share.shrink_to_fit();
+}
+
 std::size_t PlaneTree::memory_bytes() const {
     constexpr std::size_t kOfNode = sizeof(PlaneNode) + 2 * sizeof(std::uint32_t) + sizeof(float);
     return sizeof(PlaneTree) + nodes.capacity() * kOfNode + terms.capacity() * sizeof(PlaneTerm) +
@@ -57,8 +66,7 @@ float category_code(std::uint32_t seed, std::uint32_t column, float category) {
     return static_cast<float>(h >> 8) * 0x1p-23F - 1.0F;
 }
 
-PlaneBlock::PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes)
-    : columns_(columns), missing_(columns.size()) {
+PlaneBlock::PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes) : columns_(columns) {
     for (std::uint32_t j = 0; j < columns.size() && codes; ++j) {
         if (columns[j].categories > 0) coded_.push_back(j);
     }
@@ -67,15 +75,14 @@ PlaneBlock::PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes)
 
 void PlaneBlock::take(const Columns& rows, std::size_t first, std::size_t count) {
     count_ = count;
+    missing_ = false;
     for (std::size_t j = 0; j < columns_.size(); ++j) {
         float* out = &lines_[j * kLines].value[0];
         const double* in = rows.column[j] + first;
-        bool missing = false;
         for (std::size_t i = 0; i < count; ++i) {
             out[i] = columns_[j].apply(in[i]);
-            missing |= std::isnan(in[i]);
+            missing_ |= std::isnan(in[i]);
         }
-        missing_[j] = static_cast<std::uint8_t>(missing);
     }
     for (std::size_t k = 0; k < coded_.size(); ++k) {
         const float* in = column(coded_[k]);
@@ -235,9 +242,9 @@ std::size_t PlaneForest::memory_bytes() const {
 std::size_t PlaneForest::expected_bytes_of_tree(std::size_t leaves, std::size_t dimensions,
                                                 bool fast) {
     constexpr std::size_t kOfNode = sizeof(PlaneNode) + 2 * sizeof(std::uint32_t) + sizeof(float);
-    // a vector that has just grown holds twice what it must; a subset lists what its rows have
-    const std::size_t of_split = dimensions * sizeof(PlaneTerm) + 16 * sizeof(std::uint16_t);
-    return 2 * leaves * (2 * kOfNode + of_split) +
+    // a category of a row may be listed on every level, a few bytes of which are usual
+    const std::size_t of_split = dimensions * sizeof(PlaneTerm) + 8 * sizeof(std::uint16_t);
+    return leaves * (2 * kOfNode + of_split) +
            (fast ? PlaneKernel::expected_bytes_of_tree(leaves) : 0);
 }
 

@@ -11,14 +11,9 @@
 
 #include "detector.hpp"
 #include "forest.hpp"
+#include "forest_planes_loops.hpp"
 
 namespace ad {
-
-struct PlaneTerm {
-    float coefficient;  ///< of the first term 1
-    float fill;         ///< for a missing value
-    std::uint32_t column;
-};
 
 struct PlaneNode {
     enum class Kind : std::uint8_t { Leaf, Plane, Subset };
@@ -54,6 +49,7 @@ struct PlaneTree {
         path.push_back(0);
         left_share.push_back(0.0F);
     }
+    void shrink();
     std::size_t memory_bytes() const;
 };
 
@@ -83,7 +79,7 @@ class PlaneBlock {
 
     std::size_t rows() const { return count_; }
     const float* column(std::size_t j) const { return &lines_[j * kLines].value[0]; }
-    bool has_missing(std::size_t j) const { return missing_[j] != 0; }
+    bool has_missing() const { return missing_; }
 
   private:
     struct alignas(64) Line {
@@ -94,7 +90,7 @@ class PlaneBlock {
     const std::vector<PlaneColumn>& columns_;
     std::vector<std::uint32_t> coded_;  ///< columns whose categories count as numbers
     std::vector<Line> lines_;           ///< of all columns, then the categories of `coded_`
-    std::vector<std::uint8_t> missing_;
+    bool missing_ = false;
     std::size_t count_ = 0;
 };
 
@@ -115,6 +111,7 @@ class PlaneForest {
     std::size_t trees() const { return trees_.size(); }
     std::uint32_t samples() const { return samples_; }
     bool by_density() const { return by_density_; }
+    double expected_path() const { return exact_average_path(samples_); }
 
     /// As AxisForest.
     void sum_paths(const Columns& rows, std::uint64_t* sums) const;

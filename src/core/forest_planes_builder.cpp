@@ -21,6 +21,7 @@ PlaneTree PlaneBuilder::build(const std::vector<std::uint32_t>& sample,
     draw_ = ColumnDraw(std::move(columns),
                        settings_.weighs_by_kurtosis ? kurtosis_weights() : std::vector<double>());
     grow(order_, {}, features.size());
+    tree_.shrink();
     return std::move(tree_);
 }
 
@@ -67,7 +68,7 @@ std::uint32_t PlaneBuilder::grow(Range rows, Place place, std::size_t usable) {
     tree_.rows[i] = static_cast<std::uint32_t>(rows.size());
     tree_.path[i] = settings_.by_density ? path_by_density(place.log_volume, count,
                                                            static_cast<double>(sample_.size()))
-                                         : path_by_depth(place.depth, count);
+                                         : path_by_depth(place.depth, exact_average_path(count));
     // two rows are one cut apart wherever it is: their expected path is known
     if (rows.size() <= 2 || place.depth >= settings_.max_depth || !find_best(rows, usable)) {
         tree_.depth = std::max(tree_.depth, place.depth);

@@ -94,6 +94,7 @@ void PlaneForest::load(Reader& in, std::size_t columns) {
         PlaneTree tree;
         tree.seed = in.number<std::uint32_t>();
         load_subtree(in, tree, 0, 0.0);
+        tree.shrink();
         trees_.push_back(std::move(tree));
     }
 }
@@ -130,7 +131,7 @@ std::uint32_t PlaneForest::load_subtree(Reader& in, PlaneTree& tree, std::uint32
         if (tree.rows[i] > kMaxSamples) throw CorruptModel("more rows than a sample has");
     }
     tree.path[i] = by_density_ ? path_by_density(log_volume, tree.rows[i], samples_)
-                               : path_by_depth(depth, tree.rows[i]);
+                               : path_by_depth(depth, exact_average_path(tree.rows[i]));
     return i;
 }
 

@@ -23,8 +23,14 @@ class PlaneProgram {
         for (auto i = static_cast<std::uint32_t>(tree.nodes.size()); i-- > 0;) {
             if (!tree.is_leaf(i)) leaves_[i] = leaves_[i + 1] + leaves_[tree.nodes[i].right];
         }
+        // comparisons come before all operations, and need words of their own
         free_.clear();
-        next_word_ = kFirstFree;
+        next_compared_ = kFirstFree;
+        const std::size_t splits = tree.leaves() - 1;
+        next_word_ =
+            static_cast<std::uint16_t>(kFirstFree + splits * (kernel_.penalizes_range_ ? 2 : 1));
+        first_free_ = next_word_;
+        kernel_.words_ = std::max<std::size_t>(kernel_.words_, next_word_);
         PlaneKernel::Tree made{};
         made.first_step = static_cast<std::uint32_t>(kernel_.steps_.size());
         made.first_op = static_cast<std::uint32_t>(kernel_.ops_.size());
@@ -32,6 +38,7 @@ class PlaneProgram {
         kernel_.paths_.resize(paths_ + PlaneKernel::kMaxLeaves);
         const Code code = emit(0, 0);
         made.steps = static_cast<std::uint32_t>(kernel_.steps_.size()) - made.first_step;
+        made.ops = static_cast<std::uint32_t>(kernel_.ops_.size()) - made.first_op;
         std::copy_n(code.leaf, PlaneKernel::kBits, made.leaf);
         std::copy_n(code.penalties, PlaneKernel::kBits, made.penalties);
         made.penalized = code.penalties[0] != kZero;
@@ -84,6 +91,18 @@ class PlaneProgram {
         used.push_back(carry);
     }
 
+    PlaneStep step_of(std::uint32_t i) const {
+        const PlaneNode& node = tree_->nodes[i];
+        const bool plane = node.kind == PlaneNode::Kind::Plane;
+        PlaneStep step{};
+        step.node = i;
+        step.first_term = node.first_term;
+        step.threshold = node.threshold;
+        step.width = node.width;
+        step.terms = plane ? node.terms : std::uint16_t{0};
+        return step;
+    }
+
     /// Emits the steps of a subtree, children before parents and the larger child first, so that
     /// few words are in use at a time.
     Code emit(std::uint32_t i, std::uint32_t first_leaf) {
@@ -105,9 +124,9 @@ class PlaneProgram {
             right = emit(right_child, first_right);
             left = emit(i + 1, first_leaf);
         }
-        const auto first_op = kernel_.ops_.size();
-        PlaneKernel::Step step{i, 0, take_word(), kZero};
-        std::vector<std::uint16_t> used{step.right};
+        PlaneStep step = step_of(i);
+        step.right = next_compared_++;
+        std::vector<std::uint16_t> used;
         for (std::size_t b = 0; b < PlaneKernel::kBits; ++b) {
             code.leaf[b] = choose(step.right, right.leaf[b], left.leaf[b]);
             code.penalties[b] = choose(step.right, right.penalties[b], left.penalties[b]);
@@ -115,12 +134,10 @@ class PlaneProgram {
                         {right.leaf[b], left.leaf[b], right.penalties[b], left.penalties[b]});
         }
         if (kernel_.penalizes_range_ && tree_->nodes[i].kind == PlaneNode::Kind::Plane) {
-            step.outside = take_word();
-            used.push_back(step.outside);
+            step.outside = next_compared_++;
             count(code.penalties, step.outside, used);
         }
         release(used, code);
-        step.ops = static_cast<std::uint32_t>(kernel_.ops_.size() - first_op);
         kernel_.steps_.push_back(step);
         return code;
     }
@@ -132,7 +149,7 @@ class PlaneProgram {
             const auto holds = [&](const std::uint16_t(&words)[PlaneKernel::kBits]) {
                 return std::find(std::begin(words), std::end(words), word) != std::end(words);
             };
-            if (word >= kFirstFree && !holds(code.leaf) && !holds(code.penalties))
+            if (word >= first_free_ && !holds(code.leaf) && !holds(code.penalties))
                 free_.push_back(word);
         }
     }
@@ -141,7 +158,9 @@ class PlaneProgram {
     const PlaneTree* tree_ = nullptr;
     std::vector<std::uint32_t> leaves_;  ///< below each node
     std::vector<std::uint16_t> free_;
+    std::uint16_t next_compared_ = kFirstFree;
     std::uint16_t next_word_ = kFirstFree;
+    std::uint16_t first_free_ = kFirstFree;
     std::size_t paths_ = 0;
 };
 
@@ -161,37 +180,29 @@ PlaneKernel::PlaneKernel(const std::vector<PlaneTree>& trees, bool penalizes_ran
 std::size_t PlaneKernel::expected_bytes_of_tree(std::size_t leaves) {
     if (leaves > kMaxLeaves) return 0;
     constexpr std::size_t kOpsOfNode = 4;
-    return sizeof(Tree) + leaves * 2 * (sizeof(Step) + kOpsOfNode * sizeof(WordOp)) +
+    return sizeof(Tree) + leaves * 2 * (sizeof(PlaneStep) + kOpsOfNode * sizeof(WordOp)) +
            kMaxLeaves * sizeof(std::uint32_t);
 }
 
 /// Memory for one block of rows.
 class PlaneKernel::Working {
   public:
-    Working(std::size_t words, const std::vector<PlaneColumn>& columns, const PlaneBlock& block)
+    Working(std::size_t words, std::size_t columns, const PlaneBlock& block,
+            const PlaneLoops& loops)
         : block_(block),
+          loops_(loops),
           chunks_((block.rows() + kChunkRows - 1) / kChunkRows),
           words_(words),
-          members_(columns.size()) {
+          members_(columns) {
         std::fill_n(words_[kOne].chunk, kBlockChunks, ~std::uint64_t{0});
     }
 
-    BlockBits* words() { return words_.data(); }
-    std::size_t chunks() const { return chunks_; }
-
-    void compare(const PlaneTree& tree, const Step& step, const PlaneLoops& loops) {
-        const PlaneNode& node = tree.nodes[step.node];
-        if (node.kind == PlaneNode::Kind::Subset) return find_members(tree, node, step.right);
-        const float* columns[PlaneForest::kMaxDimensions];
-        float coefficients[PlaneForest::kMaxDimensions];
-        for (std::uint16_t k = 0; k < node.terms; ++k) {
-            const PlaneTerm& term = tree.terms[node.first_term + k];
-            columns[k] =
-                block_.has_missing(term.column) ? filled(term, k) : block_.column(term.column);
-            coefficients[k] = term.coefficient;
+    void run(const PlaneTree& tree, std::span<const PlaneStep> steps, std::span<const WordOp> ops) {
+        for (const PlaneStep& step : steps) {
+            if (step.terms == 0) find_members(tree, tree.nodes[step.node], step.right);
         }
-        loops.compare({columns, coefficients, node.terms, node.threshold, node.width}, chunks_,
-                      &words_[step.right], step.outside == kZero ? nullptr : &words_[step.outside]);
+        loops_.run(steps, tree.terms.data(), ops, {block_.column(0), chunks_, block_.has_missing()},
+                   words_.data());
     }
 
     /// The numbers that these words hold, a byte a row.
@@ -204,22 +215,6 @@ class PlaneKernel::Working {
     }
 
   private:
-    struct alignas(64) Line {
-        float value[16];
-    };
-
-    const float* filled(const PlaneTerm& term, std::size_t k) {
-        constexpr std::size_t kLines = PlaneBlock::kRows / 16;
-        if (filled_.size() < (k + 1) * kLines)
-            filled_.reserve(PlaneForest::kMaxDimensions * kLines);
-        if (filled_.size() < (k + 1) * kLines) filled_.resize((k + 1) * kLines);
-        const float* in = block_.column(term.column);
-        float* out = &filled_[k * kLines].value[0];
-        for (std::size_t i = 0; i < PlaneBlock::kRows; ++i)
-            out[i] = std::isnan(in[i]) ? term.fill : in[i];
-        return out;
-    }
-
     void find_members(const PlaneTree& tree, const PlaneNode& node, std::uint16_t word) {
         const std::vector<BlockBits>& members = members_of(tree.terms[node.first_term].column);
         std::uint64_t bits[kBlockChunks] = {};
@@ -248,10 +243,10 @@ class PlaneKernel::Working {
     }
 
     const PlaneBlock& block_;
+    const PlaneLoops& loops_;
     std::size_t chunks_;
     std::vector<BlockBits> words_;
     std::vector<std::vector<BlockBits>> members_;  ///< of each column, if asked for
-    std::vector<Line> filled_;
     alignas(64) std::uint8_t numbers_[kBlockRows];
 };
 
@@ -259,17 +254,13 @@ void PlaneKernel::sum_paths(const std::vector<PlaneTree>& trees,
                             const std::vector<PlaneColumn>& columns, PlaneBlock& block,
                             const PlaneLoops& loops, std::uint64_t* sums) const {
     static_assert(PlaneBlock::kRows == kBlockRows);
-    Working working(words_, columns, block);
+    Working working(words_, columns.size(), block, loops);
     std::fill_n(sums, block.rows(), 0);
     for (std::size_t t = 0; t < trees_.size(); ++t) {
         const Tree& tree = trees_[t];
         block.prepare(trees[t]);
-        const WordOp* ops = ops_.data() + tree.first_op;
-        for (const Step& step : std::span(steps_).subspan(tree.first_step, tree.steps)) {
-            working.compare(trees[t], step, loops);
-            loops.combine(ops, step.ops, working.words());
-            ops += step.ops;
-        }
+        working.run(trees[t], std::span(steps_).subspan(tree.first_step, tree.steps),
+                    std::span(ops_).subspan(tree.first_op, tree.ops));
         const std::uint32_t* paths = paths_.data() + t * kMaxLeaves;
         const std::uint8_t* leaf = working.numbers(tree.leaf);
         for (std::size_t i = 0; i < block.rows(); ++i) sums[i] += paths[leaf[i]];

@@ -32,17 +32,11 @@ class PlaneKernel {
 
     static constexpr std::size_t kBits = 8;
 
-    /// Compares a node, and then combines words.
-    struct Step {
-        std::uint32_t node;
-        std::uint32_t ops;
-        std::uint16_t right;  ///< words of the comparison
-        std::uint16_t outside;
-    };
     struct Tree {
         std::uint32_t first_step;
         std::uint32_t steps;
         std::uint32_t first_op;
+        std::uint32_t ops;
         std::uint16_t leaf[kBits];       ///< words of the leaf's number, the lowest bit first
         std::uint16_t penalties[kBits];  ///< and of how often a row was outside
         bool penalized;
@@ -52,7 +46,7 @@ class PlaneKernel {
     bool penalizes_range_;
     std::size_t words_ = 0;
     std::vector<Tree> trees_;
-    std::vector<Step> steps_;
+    std::vector<PlaneStep> steps_;
     std::vector<WordOp> ops_;
     std::vector<std::uint32_t> paths_;  ///< of each tree kMaxLeaves, by the number of the leaf
 };

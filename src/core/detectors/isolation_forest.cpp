@@ -115,9 +115,9 @@ class IsolationForest final : public Detector {
                 trees_ = static_cast<double>(forest.trees());
                 samples_ = forest.samples();
                 by_density_ = forest.by_density();
+                average_path_ = forest.expected_path();
             },
             forest_);
-        average_path_ = average_path(samples_);
     }
 
     /// 2^(-E[h] / c(max_samples)), or the mean of the logarithms of the density's inverse; a forest
@@ -143,8 +143,7 @@ std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uin
     const ForestSettings settings = settings_of(params);
     const std::uint64_t leaves = std::min<std::uint64_t>(rows, settings.samples);
     const bool fast = rows >= kFastPays;
-    if (is_plain(settings))
-        return settings.trees * AxisForest::expected_bytes_of_tree(leaves, columns, fast);
+    // numbers alone may do with less, but there may be categories
     const std::uint64_t of_values = leaves * columns * sizeof(float) + rows * 2 * sizeof(double);
     return of_values +
            settings.trees * PlaneForest::expected_bytes_of_tree(leaves, settings.dimensions, fast);
