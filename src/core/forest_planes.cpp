@@ -188,15 +188,24 @@ void PlaneForest::walk(const Columns& rows, std::uint64_t* sums) const {
     }
 }
 
-void PlaneForest::sum_paths(const Columns& rows, std::uint64_t* sums) const {
-    if ((rows_scored_ += rows.rows) < kFastPays || rows.rows < kFew) return walk(rows, sums);
+bool PlaneForest::sum_by_kernel(const Columns& rows, const PlaneLoops& loops,
+                                std::uint64_t* sums) const {
     if (kernel_ == nullptr) kernel_ = std::make_unique<PlaneKernel>(trees_, penalizes_range_);
-    if (!kernel_->usable()) return walk(rows, sums);
+    if (!kernel_->usable()) return false;
     PlaneBlock block(columns_, codes_);
     for (std::size_t first = 0; first < rows.rows; first += PlaneBlock::kRows) {
         block.take(rows, first, std::min(PlaneBlock::kRows, rows.rows - first));
-        kernel_->sum_paths(trees_, columns_, block, plane_loops().back(), sums + first);
+        kernel_->sum_paths(trees_, columns_, block, loops, sums + first);
     }
+    return true;
+}
+
+void PlaneForest::sum_paths(const Columns& rows, std::uint64_t* sums) const {
+    rows_scored_ += rows.rows;
+    if (rows_scored_ >= kFastPays && rows.rows >= kFew &&
+        sum_by_kernel(rows, plane_loops().back(), sums))
+        return;
+    walk(rows, sums);
 }
 
 void PlaneForest::explain(const Columns& rows, std::size_t row, double share,

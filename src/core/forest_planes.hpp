@@ -127,6 +127,8 @@ class PlaneForest {
 
     /// The plain way, node by node.
     void walk(const Columns& rows, std::uint64_t* sums) const;
+    /// The fast way; false if a tree is too large for it.
+    bool sum_by_kernel(const Columns& rows, const PlaneLoops& loops, std::uint64_t* sums) const;
 
   private:
     void save_node(Writer& out, const PlaneTree& tree, std::uint32_t i) const;
