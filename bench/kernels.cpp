@@ -95,6 +95,7 @@ std::vector<ForestTree> trees_of(const Shape& shape) {
     Writer out;
     detector_of(shape).save(out);
     Reader in(out.bytes());
+    in.number<std::uint16_t>();  // cuts in single columns, by depth
     in.number<std::uint32_t>();  // rows of the sample
     std::vector<ForestTree> trees(in.number<std::uint32_t>());
     for (ForestTree& tree : trees) {

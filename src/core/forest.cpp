@@ -12,11 +12,37 @@ double average_path(double n) {
     return 2.0 * (portable_log(n - 1.0) + kEulerGamma) - 2.0 * (n - 1.0) / n;
 }
 
+/// 2 (H(n) - 1); the series is exact to the last bits from a dozen on.
+double exact_average_path(double n) {
+    double harmonic = 0.0;
+    if (n <= 16.0) {
+        for (double k = n; k > 0.0; --k) harmonic += 1.0 / k;
+    } else {
+        const double s = 1.0 / (n * n);
+        harmonic = portable_log(n) + kEulerGamma + 0.5 / n -
+                   s * (1.0 / 12.0 - s * (1.0 / 120.0 - s * (1.0 / 252.0 - s / 240.0)));
+    }
+    return n <= 1.0 ? 0.0 : 2.0 * (harmonic - 1.0);
+}
+
+std::uint32_t path_by_depth(std::uint32_t steps, double expected) {
+    return static_cast<std::uint32_t>((steps + expected) * kPathUnit + 0.5);
+}
+
+std::uint32_t path_by_density(double log_volume, double n, double all) {
+    const double value = kDensityOffset + log_volume - portable_log(n / all);
+    return static_cast<std::uint32_t>(std::max(value, 0.0) * kPathUnit + 0.5);
+}
+
+double log_share(double share) {
+    return portable_log(std::max(share, std::numeric_limits<double>::min()));
+}
+
 std::uint32_t ForestTree::add_leaf(std::uint32_t count, std::uint32_t at_depth) {
     const auto i = static_cast<std::uint32_t>(nodes.size());
     nodes.push_back({kMissing, i, 0, 0});
     rows.push_back(count);
-    path.push_back(static_cast<std::uint32_t>((at_depth + average_path(count)) * kPathUnit + 0.5));
+    path.push_back(path_by_depth(at_depth, average_path(count)));
     depth = std::max(depth, at_depth);
     return i;
 }

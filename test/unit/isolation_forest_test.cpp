@@ -264,14 +264,20 @@ TEST(IsolationForest, RefusesMoreColumnsThanANodeCanName) {
     EXPECT_THROW(forest(Rows(1, std::vector<double>(65535, 1.0)), Json::object()), InvalidData);
 }
 
-// 10,000 trees of 100 rows: up to 200 nodes of 24 bytes each.
+// 10,000 trees of 100 rows: up to 200 nodes of 40 bytes and 100 splits of 28 bytes each, and the
+// values of a tree. More for planes of more columns.
 TEST(IsolationForest, IsRefusedWhenItNeedsTooMuchMemory) {
     Rows rows;
     for (int i = 0; i < 100; ++i) rows.push_back({static_cast<double>(i)});
-    auto state =
-        state_of(request("isolation_forest", {{"parameters", {{"n_estimators", 10000}}}}), rows);
-    EXPECT_THROW(Model::fit(state, 47'999'999), MemoryLimit);
-    EXPECT_NO_THROW(Model::fit(state, 48'000'000));
+    const auto state = [&](int ndim) {
+        const Json parameters{{"n_estimators", 10000}, {"ndim", ndim}};
+        return state_of(request("isolation_forest", {{"parameters", parameters}}), rows);
+    };
+    auto of_one = state(1);
+    EXPECT_THROW(Model::fit(of_one, 107'999'999), MemoryLimit);
+    EXPECT_NO_THROW(Model::fit(of_one, 109'000'000));
+    auto of_two = state(2);
+    EXPECT_THROW(Model::fit(of_two, 109'000'000), MemoryLimit);
 }
 
 }  // namespace
