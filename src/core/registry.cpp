@@ -7,6 +7,7 @@ namespace {
 constexpr const Algorithm* kAlgorithms[] = {
     &kIsolationForest,
     &kMad,
+    &kOneClassSvm,
 };
 
 }  // namespace

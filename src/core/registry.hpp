@@ -8,6 +8,7 @@ namespace ad {
 
 extern const Algorithm kIsolationForest;
 extern const Algorithm kMad;
+extern const Algorithm kOneClassSvm;
 
 std::span<const Algorithm* const> algorithms();
 
