@@ -6,6 +6,7 @@
 
 namespace ad {
 
+extern const Algorithm kAutoencoder;
 extern const Algorithm kIsolationForest;
 extern const Algorithm kMad;
 extern const Algorithm kOneClassSvm;
