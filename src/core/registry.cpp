@@ -9,6 +9,10 @@ constexpr const Algorithm* kAlgorithms[] = {
     &kCblof, &kEllipticEnvelope, &kGmm, &kIsolationForest, &kKde, &kKMeans,
     &kMad,   &kMahalanobis,      &kPca,
     &kIsolationForest, &kKnn, &kLocalOutlierFactor, &kInne, &kMad,
+    &kAutoencoder,
+    &kIsolationForest,
+    &kMad,
+    &kOneClassSvm,
 };
 
 }  // namespace

@@ -14,6 +14,7 @@ extern const Algorithm kCopod;
 extern const Algorithm kEcod;
 extern const Algorithm kHbos;
 extern const Algorithm kIqr;
+extern const Algorithm kAutoencoder;
 extern const Algorithm kIsolationForest;
 extern const Algorithm kLoda;
 extern const Algorithm kInne;
@@ -32,6 +33,7 @@ extern const Algorithm kKMeans;
 extern const Algorithm kMad;
 extern const Algorithm kMahalanobis;
 extern const Algorithm kPca;
+extern const Algorithm kOneClassSvm;
 
 std::span<const Algorithm* const> algorithms();
 

@@ -95,6 +95,8 @@ class Reader {
         return value;
     }
 
+    std::size_t left() const { return rest_.size(); }
+
     void end() const {
         if (!rest_.empty()) {
             throw CorruptModel(std::to_string(rest_.size()) + " unexpected bytes at the end");

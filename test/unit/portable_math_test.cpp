@@ -47,6 +47,28 @@ TEST(PortableMath, Exp2BeyondItsRange) {
     EXPECT_EQ(portable_exp2(kInfinity), kInfinity);
 }
 
+TEST(PortableMath, ExpIsWithinTwoUlps) {
+    Random random(4);
+    double worst = 0.0;
+    for (int i = 0; i < 300000; ++i) {
+        const double reach = i % 2 == 0 ? 1.0 : 708.0;
+        const double x = (2.0 * random.uniform() - 1.0) * reach;
+        worst = std::max(worst, ulps(portable_exp(x), std::exp(static_cast<long double>(x))));
+    }
+    EXPECT_LE(worst, 2.0);
+}
+
+TEST(PortableMath, ExpBeyondItsRange) {
+    EXPECT_EQ(portable_exp(0.0), 1.0);
+    EXPECT_EQ(portable_exp(-1e300), 0.0);
+    EXPECT_EQ(portable_exp(-kInfinity), 0.0);
+    EXPECT_EQ(portable_exp(710.0), kInfinity);
+    EXPECT_EQ(portable_exp(kInfinity), kInfinity);
+    for (double x = -750.0; x <= -708.0; x += 1.0 / 64) {
+        EXPECT_LE(ulps(portable_exp(x), std::exp(static_cast<long double>(x))), 2.0) << x;
+    }
+}
+
 TEST(PortableMath, Log2IsWithinTwoUlpsOfEveryMagnitude) {
     Random random(2);
     double worst = 0.0;

@@ -1,0 +1,80 @@
+#include "multiply.hpp"
+
+namespace ad {
+
+namespace {
+
+/// Adds four terms to a pack, so that it is loaded and stored once for them.
+[[gnu::always_inline]] inline void add_four(const float (&factors)[4], const float* __restrict row,
+                                            std::size_t columns, float* __restrict sums) {
+    for (std::size_t p = 0; p < kPack; ++p) {
+        const float two = (sums[p] + factors[0] * row[p]) + factors[1] * row[columns + p];
+        sums[p] = (two + factors[2] * row[2 * columns + p]) + factors[3] * row[3 * columns + p];
+    }
+}
+
+[[gnu::always_inline]] inline void add_one(float factor, const float* __restrict row,
+                                           float* __restrict sums) {
+    for (std::size_t p = 0; p < kPack; ++p) sums[p] += factor * row[p];
+}
+
+[[gnu::always_inline]] inline void multiply_all(const LeftFactor& left, const float* right,
+                                                std::size_t rows, std::size_t inner,
+                                                std::size_t columns, float* out) {
+    for (std::size_t i = 0; i < rows; ++i) {
+        const float* at = left.values + i * left.row_step;
+        float* sums = out + i * columns;
+        std::size_t k = 0;
+        for (; k + 4 <= inner; k += 4, at += 4 * left.step) {
+            const float factors[4] = {at[0], at[left.step], at[2 * left.step], at[3 * left.step]};
+            for (std::size_t j = 0; j < columns; j += kPack) {
+                add_four(factors, right + k * columns + j, columns, sums + j);
+            }
+        }
+        for (; k < inner; ++k, at += left.step) {
+            for (std::size_t j = 0; j < columns; j += kPack) {
+                add_one(*at, right + k * columns + j, sums + j);
+            }
+        }
+    }
+}
+
+void multiply_portable(const LeftFactor& left, const float* right, std::size_t rows,
+                       std::size_t inner, std::size_t columns, float* out) {
+    multiply_all(left, right, rows, inner, columns, out);
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] void multiply_avx2(const LeftFactor& left, const float* right,
+                                           std::size_t rows, std::size_t inner, std::size_t columns,
+                                           float* out) {
+    multiply_all(left, right, rows, inner, columns, out);
+}
+
+[[gnu::target("avx512f")]] void multiply_avx512(const LeftFactor& left, const float* right,
+                                                std::size_t rows, std::size_t inner,
+                                                std::size_t columns, float* out) {
+    multiply_all(left, right, rows, inner, columns, out);
+}
+#endif
+
+}  // namespace
+
+std::vector<Multiply> multiplies() {
+    std::vector<Multiply> all{multiply_portable};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) all.push_back(multiply_avx2);
+    if (__builtin_cpu_supports("avx512f")) all.push_back(multiply_avx512);
+#endif
+    return all;
+}
+
+Multiply multiply() {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) return multiply_avx512;
+    if (__builtin_cpu_supports("avx2")) return multiply_avx2;
+#endif
+    return multiply_portable;
+}
+
+}  // namespace ad
