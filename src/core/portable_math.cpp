@@ -10,7 +10,6 @@ namespace {
 
 constexpr double kShift = 0x1.8p52;  // pushes the fraction out, rounding to nearest
 
-<<<<<<< HEAD
 constexpr double kLargestExponent = 1020.0;
 
 // ln 2 in two parts: the products of the first, of 32 bits, are exact
@@ -20,10 +19,6 @@ constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
 /// e^y for |y| <= 0.35; of a number or of several at once.
 template <typename T>
 T exp_series(T y) {
-=======
-/// 2^whole e^y for |y| <= 0.35
-double scaled_exp(double whole, double y) {
->>>>>>> svm
     // 1/n!, so that the series ends below 1e-17
     constexpr std::array<double, 15> kInverseFactorial{1.0,
                                                        1.0,
@@ -40,7 +35,6 @@ double scaled_exp(double whole, double y) {
                                                        1.0 / 479001600,
                                                        1.0 / 6227020800.0,
                                                        1.0 / 87178291200.0};
-<<<<<<< HEAD
     T sum = y * kInverseFactorial[14] + kInverseFactorial[13];
     for (std::size_t n = 13; n-- > 0;) sum = sum * y + kInverseFactorial[n];
     return sum;
@@ -80,33 +74,6 @@ DoublePair portable_exp_pair(DoublePair x) {
     const DoublePair fraction = exp_series((x - whole * kLn2High) - whole * kLn2Low);
     const IntegerPair exponent = ((IntegerPair)shifted + 1023) << 52;
     return fraction * (DoublePair)exponent;
-=======
-    double sum = 0.0;
-    for (std::size_t n = kInverseFactorial.size(); n-- > 0;) sum = sum * y + kInverseFactorial[n];
-    // exact unless the result is subnormal or too large, as ldexp is
-    if (std::fabs(whole) > 1020.0) return std::ldexp(sum, static_cast<int>(whole));
-    const auto exponent = static_cast<std::uint64_t>(1023 + static_cast<int>(whole));
-    return sum * std::bit_cast<double>(exponent << 52);
->>>>>>> svm
-}
-
-}  // namespace
-
-double portable_exp2(double x) {
-    if (x > 1100.0) return std::numeric_limits<double>::infinity();
-    if (x < -1100.0) return 0.0;
-    const double whole = (x + kShift) - kShift;
-    return scaled_exp(whole, (x - whole) * kLn2);
-}
-
-double portable_exp(double x) {
-    if (x > 750.0) return std::numeric_limits<double>::infinity();
-    if (x < -750.0) return 0.0;
-    // ln 2 in two parts: the products of the first, of 32 bits, are exact
-    constexpr double kLn2High = 0x1.62e42feep-1;
-    constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-    const double whole = (x * (1.0 / kLn2) + kShift) - kShift;
-    return scaled_exp(whole, (x - whole * kLn2High) - whole * kLn2Low);
 }
 
 double portable_log2(double x) {

@@ -1,13 +1,7 @@
-<<<<<<< HEAD
 // exp, exp2, log2 and what follows from them, from additions and multiplications in a fixed order.
 // The C library's own pick an implementation by CPU and differ in the last bit; a model and its
 // scores must not. exp, exp2 and log2 are within 2 units in the last place; core is compiled with
 // -ffp-contract=off.
-=======
-// exp, exp2 and log2 from additions and multiplications in a fixed order. The C library's own pick
-// an implementation by CPU and differ in the last bit; a model and its scores must not. All are
-// within 2 units in the last place; core is compiled with -ffp-contract=off.
->>>>>>> svm
 #pragma once
 
 #include "base.hpp"
@@ -23,15 +17,12 @@ double portable_exp2(double x);
 /// e^x, as portable_exp2 otherwise.
 double portable_exp(double x);
 
-<<<<<<< HEAD
 /// Two numbers in one register.
 typedef double DoublePair __attribute__((vector_size(16)));
 
 /// portable_exp of each, bit for bit, for -700 <= x <= 0; below -700 as of -700.
 DoublePair portable_exp_pair(DoublePair x);
 
-=======
->>>>>>> svm
 /// log2(x) for finite x > 0.
 double portable_log2(double x);
 

@@ -5,14 +5,28 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
-    &kIsolationForest, &kHbos, &kEcod, &kCopod, &kLoda, &kZscore, &kMad, &kIqr, &kRareCategory, &kEnsemble,
-    &kCblof, &kEllipticEnvelope, &kGmm, &kIsolationForest, &kKde, &kKMeans,
-    &kMad,   &kMahalanobis,      &kPca,
-    &kIsolationForest, &kKnn, &kLocalOutlierFactor, &kInne, &kMad,
-    &kAutoencoder,
     &kIsolationForest,
-    &kMad,
+    &kKnn,
+    &kLocalOutlierFactor,
+    &kInne,
+    &kPca,
+    &kEllipticEnvelope,
+    &kMahalanobis,
+    &kGmm,
+    &kKMeans,
+    &kCblof,
+    &kKde,
+    &kHbos,
+    &kEcod,
+    &kCopod,
+    &kLoda,
     &kOneClassSvm,
+    &kAutoencoder,
+    &kZscore,
+    &kMad,
+    &kIqr,
+    &kRareCategory,
+    &kEnsemble,
 };
 
 }  // namespace

@@ -9,31 +9,28 @@ namespace ad {
 /// Of algorithms whose detectors are made of those of others.
 inline constexpr std::string_view kEnsembleFamily = "ensemble";
 
-extern const Algorithm kEnsemble;
+extern const Algorithm kAutoencoder;
+extern const Algorithm kCblof;
 extern const Algorithm kCopod;
 extern const Algorithm kEcod;
+extern const Algorithm kEllipticEnvelope;
+extern const Algorithm kEnsemble;
+extern const Algorithm kGmm;
 extern const Algorithm kHbos;
-extern const Algorithm kIqr;
-extern const Algorithm kAutoencoder;
-extern const Algorithm kIsolationForest;
-extern const Algorithm kLoda;
 extern const Algorithm kInne;
+extern const Algorithm kIqr;
 extern const Algorithm kIsolationForest;
+extern const Algorithm kKMeans;
+extern const Algorithm kKde;
 extern const Algorithm kKnn;
 extern const Algorithm kLocalOutlierFactor;
-extern const Algorithm kMad;
-extern const Algorithm kRareCategory;
-extern const Algorithm kZscore;
-extern const Algorithm kCblof;
-extern const Algorithm kEllipticEnvelope;
-extern const Algorithm kGmm;
-extern const Algorithm kIsolationForest;
-extern const Algorithm kKde;
-extern const Algorithm kKMeans;
+extern const Algorithm kLoda;
 extern const Algorithm kMad;
 extern const Algorithm kMahalanobis;
-extern const Algorithm kPca;
 extern const Algorithm kOneClassSvm;
+extern const Algorithm kPca;
+extern const Algorithm kRareCategory;
+extern const Algorithm kZscore;
 
 std::span<const Algorithm* const> algorithms();
 

@@ -8,8 +8,6 @@ namespace ad {
 
 namespace {
 
-double portable_exp(double x) { return portable_exp2(x / kLn2); }
-
 /// Mean of ln(1 - theta x): minus the shape that fits best, given theta = -shape / scale.
 double mean_log(const std::vector<double>& excesses, double theta) {
     double sum = 0.0;
