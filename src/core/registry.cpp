@@ -5,6 +5,7 @@ namespace ad {
 namespace {
 
 constexpr const Algorithm* kAlgorithms[] = {
+    &kAuto,
     &kIsolationForest,
     &kKnn,
     &kLocalOutlierFactor,

@@ -9,6 +9,7 @@ namespace ad {
 /// Of algorithms whose detectors are made of those of others.
 inline constexpr std::string_view kEnsembleFamily = "ensemble";
 
+extern const Algorithm kAuto;
 extern const Algorithm kAutoencoder;
 extern const Algorithm kCblof;
 extern const Algorithm kCopod;

@@ -45,18 +45,56 @@ struct Choice {
     std::vector<MemberSpec> members;
     Json reasons = Json::array();
 
-    void take(const char* member, const std::string& reason) {
-        members.push_back(MemberSpec::parse(Json::parse(member)));
-        reasons.push_back(reason);
-    }
-    void leave(const std::string& reason) { reasons.push_back(reason); }
+    void take(const Json& member) { members.push_back(MemberSpec::parse(member)); }
+    void say(const std::string& reason) { reasons.push_back(reason); }
 };
 
+Json forest(const Json& more) {
+    Json parameters{{"n_estimators", 200}, {"ndim", 2}};
+    parameters.update(more);
+    return {{"algorithm", "isolation_forest"}, {"parameters", parameters}};
+}
+
+void choose_covariance(const Shape& shape, Choice& choice) {
+    const std::size_t numbers = shape.columns - shape.categorical;
+    const std::size_t needed = kRowsAColumn * shape.varying;
+    if (numbers == 0) {
+        choice.say("no elliptic_envelope: all columns are categories");
+    } else if (shape.columns > kMostColumns) {
+        choice.say("no elliptic_envelope: " + std::to_string(shape.columns) +
+                   " columns, more than " + std::to_string(kMostColumns));
+    } else if (shape.rows < needed) {
+        choice.say("no elliptic_envelope: " + std::to_string(shape.rows) + " rows, less than " +
+                   std::to_string(kRowsAColumn) + " for each of " + std::to_string(shape.varying) +
+                   " columns that vary");
+    } else {
+        choice.take("elliptic_envelope");
+        choice.say("elliptic_envelope: enough rows for a covariance");
+    }
+}
+
 Choice choose(const Shape& shape) {
+    const Json fair_cut{{"prob_pick_pooled_gain", 1}, {"max_depth", "none"}};
     Choice choice;
-    choice.take(R"({"algorithm": "isolation_forest", "scale": "standard", "parameters":
-                {"n_estimators": 200, "ndim": 2, "prob_pick_pooled_gain": 1, "max_depth": "none"}})",
-                "fair-cut forest: always");
+    choice.take(forest(fair_cut));
+    choice.say("fair-cut forest: always");
+    if (shape.varying > 1) {
+        Json by_kurtosis = fair_cut;
+        by_kurtosis["weigh_by_kurtosis"] = true;
+        choice.take(forest(by_kurtosis));
+        choice.take(forest({{"ntry", 10},
+                            {"coefs", "normal"},
+                            {"prob_pick_avg_gain", 1},
+                            {"penalize_range", true}}));
+        choice.say("fair-cut forest weighted by kurtosis, and SCiForest: several columns vary");
+    } else {
+        choice.say("no other forests: not more than one column varies");
+    }
+    choose_covariance(shape, choice);
+    if (shape.categorical > 0) {
+        choice.take("rare_category");
+        choice.say("rare_category: there are categories");
+    }
     return choice;
 }
 
@@ -69,7 +107,7 @@ class Auto final : public Detector {
         Json members = Json::array();
         for (const MemberSpec& member : choice.members) members.push_back(member.to_json());
         chosen_ = {{"members", std::move(members)},
-                   {"combination", kCombinationNames[0]},
+                   {"combination", "log_rank_tail"},
                    {"reasons", choice.reasons}};
     }
 
@@ -104,6 +142,32 @@ class Auto final : public Detector {
     Json chosen_;
 };
 
+/// Members at most: what a table of numbers and categories with rows enough takes.
+std::vector<MemberSpec> all_members() {
+    return choose({.rows = kRowsAColumn, .columns = 2, .categorical = 1, .varying = 2}).members;
+}
+
 }  // namespace
+
+constexpr Algorithm kAuto{
+    .name = "auto",
+    .family = kEnsembleFamily,
+    .summary = "what forests and a robust covariance find together, without tuning",
+    .score_scale = "mean of -ln(p) over the members: 0 and up, 1 on the average training row",
+    .paper = "Cortes: Revisiting randomized choices in isolation forests (arXiv:2110.13402)",
+    .random = true,
+    .takes_missing = true,
+    .takes_categories = true,
+    .payload_version = 1,
+    .params = {},
+    .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Auto>(); },
+    .fit_bytes =
+        [](const Params&, std::uint64_t rows, std::uint64_t columns) {
+            return Committee::fit_bytes(all_members(), rows,
+                                        std::min<std::uint64_t>(columns, kMostColumns));
+        },
+    .fit_steps = [](const Params&, double rows,
+                    double columns) { return Committee::fit_steps(all_members(), rows, columns); },
+};
 
 }  // namespace ad
