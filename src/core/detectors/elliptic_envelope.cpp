@@ -118,9 +118,9 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
         keep_best(found, kKept);
         for (auto& one : found) candidates.push_back(std::move(one));
     };
-    const auto refine = [&](const Columns& some, std::size_t kept) {
+    const auto refine = [&](const Columns& some, int steps, std::size_t kept) {
         Search search(some, support_of(some.rows));
-        for (auto& one : candidates) one = search.descend(search.concentrate(one), kMostSteps);
+        for (auto& one : candidates) one = search.descend(search.concentrate(one), steps - 1);
         keep_best(candidates, kept);
     };
     if (rows.rows <= kOneStage) {
@@ -139,9 +139,9 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
             find_starts(part.view(), starts / subsets);
         }
         const Matrix part = copy_rows(rows, std::span(order).first(merged));
-        refine(part.view(), kKept);
+        refine(part.view(), kFirstSteps, kKept);
     }
-    refine(rows, 1);
+    refine(rows, kMostSteps, 1);
     return std::move(candidates.front().shape);
 }
 
