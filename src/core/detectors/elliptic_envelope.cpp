@@ -182,7 +182,6 @@ class EllipticEnvelope final : public Detector {
         // otherwise all subsets lie on planes, and none is better than the others
         if (support > rows.count) inside = bulk(rows, minimum_determinant(rows, support, random));
         if (inside.empty()) inside = first_numbers(rows.rows);
-        used_ = inside.size();
         ellipsoid_ = Ellipsoid(moments_of(rows, inside));
     }
 
@@ -194,7 +193,7 @@ class EllipticEnvelope final : public Detector {
         ellipsoid_.explain(rows, row, contributions);
     }
 
-    Json describe() const override { return {{"rank", ellipsoid_.rank()}, {"rows_inside", used_}}; }
+    Json describe() const override { return {{"rank", ellipsoid_.rank()}}; }
 
     void save(Writer& out) const override { ellipsoid_.save(out); }
     void load(Reader& in, std::size_t columns) override {
@@ -204,7 +203,6 @@ class EllipticEnvelope final : public Detector {
 
   private:
     Ellipsoid ellipsoid_;
-    std::size_t used_ = 0;
 };
 
 std::uint64_t bytes_of_fit(const Params&, std::uint64_t rows, std::uint64_t columns) {
