@@ -9,6 +9,7 @@ namespace ad {
 namespace {
 
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+constexpr std::size_t kPollRows = 64;  ///< of a matrix, between two calls of poll
 
 typedef double Pack __attribute__((vector_size(16)));
 constexpr std::size_t kPack = 2;
@@ -192,6 +193,7 @@ bool cholesky(Square& matrix) {
     for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, matrix.at(i, i));
     const double rounding = kEpsilon * static_cast<double>(n) * largest;
     for (std::size_t i = 0; i < n; ++i) {
+        if (i % kPollRows == 0) poll();
         double* row = matrix.row(i);
         for (std::size_t j = 0; j < i; ++j) {
             row[j] = (row[j] - dot(row, matrix.row(j), j)) / matrix.at(j, j);
@@ -208,6 +210,7 @@ void invert_lower(Square& lower) {
     const std::size_t n = lower.size;
     std::vector<double> sum(n);
     for (std::size_t i = 0; i < n; ++i) {
+        if (i % kPollRows == 0) poll();
         double* row = lower.row(i);
         std::fill(sum.begin(), sum.end(), 0.0);
         for (std::size_t k = 0; k < i; ++k) add_multiple(row[k], lower.row(k), sum.data(), k + 1);

@@ -98,11 +98,10 @@ TEST_P(Conformance, ModelDoesNotDependOnOrderOrSplit) {
 }
 
 TEST_P(Conformance, SeedMattersExactlyToRandomAlgorithms) {
-    bool random = GetParam()->random;
+    const bool random = GetParam()->random;
     Json parameters = Json::object();  // with which chance has a say, where it has none by default
     if (name() == "gmm") parameters["n_components"] = 8;
     if (name() == "kde") parameters["max_reference"] = 100;
-    if (name() == "elliptic_envelope") random = false;  // any start leads to the same subset here
     const auto rows = normal_rows(300, 3);
     const auto scores = [&](std::int64_t seed) {
         return bits_of(

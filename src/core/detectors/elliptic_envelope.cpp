@@ -118,9 +118,9 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
         keep_best(found, kKept);
         for (auto& one : found) candidates.push_back(std::move(one));
     };
-    const auto refine = [&](const Columns& some, std::size_t kept) {
+    const auto refine = [&](const Columns& some, int steps, std::size_t kept) {
         Search search(some, support_of(some.rows));
-        for (auto& one : candidates) one = search.descend(search.concentrate(one), kMostSteps);
+        for (auto& one : candidates) one = search.descend(search.concentrate(one), steps - 1);
         keep_best(candidates, kept);
     };
     if (rows.rows <= kOneStage) {
@@ -139,9 +139,9 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
             find_starts(part.view(), starts / subsets);
         }
         const Matrix part = copy_rows(rows, std::span(order).first(merged));
-        refine(part.view(), kKept);
+        refine(part.view(), kFirstSteps, kKept);
     }
-    refine(rows, 1);
+    refine(rows, kMostSteps, 1);
     return std::move(candidates.front().shape);
 }
 
@@ -182,7 +182,6 @@ class EllipticEnvelope final : public Detector {
         // otherwise all subsets lie on planes, and none is better than the others
         if (support > rows.count) inside = bulk(rows, minimum_determinant(rows, support, random));
         if (inside.empty()) inside = first_numbers(rows.rows);
-        used_ = inside.size();
         ellipsoid_ = Ellipsoid(moments_of(rows, inside));
     }
 
@@ -194,7 +193,7 @@ class EllipticEnvelope final : public Detector {
         ellipsoid_.explain(rows, row, contributions);
     }
 
-    Json describe() const override { return {{"rank", ellipsoid_.rank()}, {"rows_inside", used_}}; }
+    Json describe() const override { return {{"rank", ellipsoid_.rank()}}; }
 
     void save(Writer& out) const override { ellipsoid_.save(out); }
     void load(Reader& in, std::size_t columns) override {
@@ -204,7 +203,6 @@ class EllipticEnvelope final : public Detector {
 
   private:
     Ellipsoid ellipsoid_;
-    std::size_t used_ = 0;
 };
 
 std::uint64_t bytes_of_fit(const Params&, std::uint64_t rows, std::uint64_t columns) {

@@ -14,10 +14,16 @@ namespace {
 class KMeans final : public Detector {
   public:
     void fit(const Training& training, const Params& params, Random random) override {
-        centers_ =
+        const Clusters found =
             find_clusters(training.rows, static_cast<std::size_t>(params.number("n_clusters")),
-                          static_cast<std::size_t>(params.number("n_init")), random)
-                .centers;
+                          static_cast<std::size_t>(params.number("n_init")), random);
+        const bool all = *std::max_element(found.sizes.begin(), found.sizes.end()) == 1;
+        centers_.columns = training.rows.count;
+        for (std::size_t k = 0; k < found.sizes.size(); ++k) {
+            if (found.sizes[k] == 1 && !all) continue;
+            const double* center = found.centers.at(k);
+            centers_.values.insert(centers_.values.end(), center, center + centers_.columns);
+        }
     }
 
     void score(const Columns& rows, double* scores) const override {
