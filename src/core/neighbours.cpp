@@ -277,6 +277,8 @@ void NeighbourIndex::find(const Columns& rows, std::size_t count, bool leave_out
         std::copy_n(found.squares.data() + from, count, found.squares.data() + i * count);
         std::copy_n(found.places.data() + from, count, found.places.data() + i * count);
     }
+    found.squares.resize(rows.rows * count);
+    found.places.resize(rows.rows * count);
 }
 
 Neighbours NeighbourIndex::find_own(std::size_t count) const {
@@ -290,10 +292,8 @@ Neighbours NeighbourIndex::find_own(std::size_t count) const {
             }
         }
         find(block.view(), count, true, found);
-        const auto wanted = static_cast<std::ptrdiff_t>(block.rows() * count);
-        all.squares.insert(all.squares.end(), found.squares.begin(),
-                           found.squares.begin() + wanted);
-        all.places.insert(all.places.end(), found.places.begin(), found.places.begin() + wanted);
+        all.squares.insert(all.squares.end(), found.squares.begin(), found.squares.end());
+        all.places.insert(all.places.end(), found.places.begin(), found.places.end());
     }
     return all;
 }
