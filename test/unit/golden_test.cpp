@@ -32,6 +32,12 @@ const std::vector<Golden>& golden() {
          R"({"preprocess": {"impute": "mean"}, "threshold": {"method": "score", "value": 4}})",
          {1.9110571518503516, 633.0781604426473, 5.6769351089420885, 0.8431134493457441},
          4.0},
+        {"one_class_svm_v1.bin", "one_class_svm", R"({"parameters": {"nu": 0.2}})", {}, 0.0},
+        {"autoencoder_v1.bin",
+         "autoencoder",
+         R"({"random_seed": 42, "parameters": {"hidden": [8, 3, 8], "epochs": 3}})",
+         {},
+         0.0},
     };
     return kGolden;
 }
