@@ -4,6 +4,12 @@
 
 namespace ad {
 
+namespace {
+
+constexpr std::uint32_t kMostUnits = 65536;
+
+}  // namespace
+
 Perceptron::Perceptron(std::span<const std::uint32_t> sizes) {
     for (std::size_t l = 0; l + 1 < sizes.size(); ++l) layers_.emplace_back(sizes[l], sizes[l + 1]);
 }
@@ -58,7 +64,7 @@ void Perceptron::load(Reader& in) {
     std::vector<std::uint32_t> sizes(in.count(sizeof(std::uint32_t)));
     for (auto& size : sizes) size = in.number<std::uint32_t>();
     for (const auto size : sizes) {
-        if (size == 0) throw CorruptModel("a layer has no units");
+        if (size == 0 || size > kMostUnits) throw CorruptModel("bad number of units");
     }
     if (sizes.size() < 2) throw CorruptModel("the network has no layers");
     layers_.clear();

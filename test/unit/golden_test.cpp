@@ -123,6 +123,16 @@ const std::vector<Golden>& golden() {
          R"({"random_seed": 42, "parameters": {"n_estimators": 8, "max_samples": 4}})",
          {0.5811277451010919, 1.0, 1.0, 0.47085899391017105},
          0.95},
+        {"one_class_svm_v1.bin",
+         "one_class_svm",
+         R"({"parameters": {"nu": 0.2}})",
+         {0.08768939342756377, 1.3295644813150787, 1.3291439081546816, -0.3381485006501095},
+         5e-324},
+        {"autoencoder_v1.bin",
+         "autoencoder",
+         R"({"random_seed": 42, "parameters": {"hidden": [8, 3, 8], "epochs": 3}})",
+         {6.770808028176156, 77476.91338118301, 13.699090613081108, 1.2449590263250754},
+         6.1147846232332075},
     };
     return kGolden;
 }

@@ -25,6 +25,10 @@ std::vector<std::uint32_t> sizes_of(const Params& params, std::size_t columns) {
     std::vector<std::uint32_t> sizes{inputs};
     const Json& hidden = params.list("hidden");
     for (const Json& size : hidden) sizes.push_back(size.get<std::uint32_t>());
+    if (hidden.empty()) {
+        const std::uint32_t middle = std::min(16U, (3 * inputs + 3) / 4);
+        sizes.insert(sizes.end(), {64, 32, middle, 32, 64});
+    }
     sizes.push_back(inputs);
     return sizes;
 }
@@ -168,14 +172,14 @@ double steps_of_autoencoder(const Params& params, double rows, double columns) {
 }
 
 constexpr ParamSpec kParams[] = {
-    {"hidden", ParamType::List, 0, 0, 0, {}, "sizes of the hidden layers; empty: by the columns"},
-    {"epochs",
-     ParamType::Integer,
-     100,
-     1,
-     100000,
+    {"hidden",
+     ParamType::List,
+     0,
+     0,
+     0,
      {},
-     "times that training sees each row, at most"},
+     "sizes of the hidden layers; empty: 64, 32, the lesser of 16 and 3/4 of the columns, 32, 64"},
+    {"epochs", ParamType::Integer, 20, 1, 100000, {}, "times that training sees each row, at most"},
     {"batch_size", ParamType::Integer, 32, 1, 4096, {}, "rows of one step of training"},
     {"learning_rate", ParamType::Real, 1e-3, 1e-8, 1, {}, "of Adam"},
     {"weight_decay", ParamType::Real, 0, 0, 1, {}, "decay of the weights, decoupled"},
