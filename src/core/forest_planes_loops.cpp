@@ -24,6 +24,9 @@ namespace {
     }
 }
 
+/// As many terms as the step says.
+constexpr std::size_t kAny = 0;
+
 #if defined(__x86_64__)
 
 template <bool kMissing>
@@ -34,7 +37,7 @@ __m128 load_sse2(const PlaneTerm& term, const float* from) {
     return _mm_or_ps(_mm_andnot_ps(missing, value), _mm_and_ps(missing, _mm_set1_ps(term.fill)));
 }
 
-template <bool kMissing>
+template <bool kMissing, std::size_t kTerms>
 void compare_sse2(const PlaneStep& step, const PlaneTerm* terms, const float* values,
                   std::uint64_t& right, std::uint64_t* outside) {
     const __m128 threshold = _mm_set1_ps(step.threshold);
@@ -42,7 +45,7 @@ void compare_sse2(const PlaneStep& step, const PlaneTerm* terms, const float* va
     std::uint64_t is_outside = 0;
     for (std::size_t i = 0; i < kChunkRows; i += 4) {
         __m128 sum = load_sse2<kMissing>(terms[0], values + terms[0].column * kBlockRows + i);
-        for (std::size_t k = 1; k < step.terms; ++k) {
+        for (std::size_t k = 1; k < (kTerms > 0 ? kTerms : step.terms); ++k) {
             const PlaneTerm& term = terms[k];
             const __m128 value = load_sse2<kMissing>(term, values + term.column * kBlockRows + i);
             sum = _mm_add_ps(sum, _mm_mul_ps(_mm_set1_ps(term.coefficient), value));
@@ -58,14 +61,27 @@ void compare_sse2(const PlaneStep& step, const PlaneTerm* terms, const float* va
     if (outside != nullptr) *outside = is_outside;
 }
 
+template <bool kMissing, std::size_t kTerms>
+inline void compare_chunks_sse2(const PlaneStep& step, const PlaneTerm* terms,
+                                const PlaneValues& values, BlockBits* words) {
+    for (std::size_t c = 0; c < values.chunks; ++c) {
+        compare_sse2<kMissing, kTerms>(step, terms, values.columns + c * kChunkRows,
+                                       words[step.right].chunk[c],
+                                       step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+    }
+}
+
 template <bool kMissing>
 inline void compare_all_sse2(std::span<const PlaneStep> steps, const PlaneTerm* terms,
                              const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
-        for (std::size_t c = 0; c < values.chunks && step.terms > 0; ++c) {
-            compare_sse2<kMissing>(step, terms + step.first_term, values.columns + c * kChunkRows,
-                                   words[step.right].chunk[c],
-                                   step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+        const PlaneTerm* of_step = terms + step.first_term;
+        if (step.terms == 2) {
+            compare_chunks_sse2<kMissing, 2>(step, of_step, values, words);
+        } else if (step.terms == 1) {
+            compare_chunks_sse2<kMissing, 1>(step, of_step, values, words);
+        } else if (step.terms > 0) {
+            compare_chunks_sse2<kMissing, kAny>(step, of_step, values, words);
         }
     }
 }
@@ -90,7 +106,7 @@ AD_AVX2 inline __m256 load_avx2(const PlaneTerm& term, const float* from) {
                             _mm256_cmp_ps(value, value, _CMP_UNORD_Q));
 }
 
-template <bool kMissing>
+template <bool kMissing, std::size_t kTerms>
 AD_AVX2 inline void compare_avx2(const PlaneStep& step, const PlaneTerm* terms, const float* values,
                                  std::uint64_t& right, std::uint64_t* outside) {
     constexpr std::size_t kParts = kChunkRows / 8;
@@ -98,7 +114,7 @@ AD_AVX2 inline void compare_avx2(const PlaneStep& step, const PlaneTerm* terms, 
     const float* first = values + terms[0].column * kBlockRows;
 #pragma GCC unroll 8
     for (std::size_t p = 0; p < kParts; ++p) sum[p] = load_avx2<kMissing>(terms[0], first + 8 * p);
-    for (std::size_t k = 1; k < step.terms; ++k) {
+    for (std::size_t k = 1; k < (kTerms > 0 ? kTerms : step.terms); ++k) {
         const __m256 coefficient = _mm256_set1_ps(terms[k].coefficient);
         const float* from = values + terms[k].column * kBlockRows;
 #pragma GCC unroll 8
@@ -128,14 +144,27 @@ AD_AVX2 inline void compare_avx2(const PlaneStep& step, const PlaneTerm* terms, 
     *outside = bits;
 }
 
+template <bool kMissing, std::size_t kTerms>
+AD_AVX2 inline void compare_chunks_avx2(const PlaneStep& step, const PlaneTerm* terms,
+                                        const PlaneValues& values, BlockBits* words) {
+    for (std::size_t c = 0; c < values.chunks; ++c) {
+        compare_avx2<kMissing, kTerms>(step, terms, values.columns + c * kChunkRows,
+                                       words[step.right].chunk[c],
+                                       step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+    }
+}
+
 template <bool kMissing>
 AD_AVX2 inline void compare_all_avx2(std::span<const PlaneStep> steps, const PlaneTerm* terms,
                                      const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
-        for (std::size_t c = 0; c < values.chunks && step.terms > 0; ++c) {
-            compare_avx2<kMissing>(step, terms + step.first_term, values.columns + c * kChunkRows,
-                                   words[step.right].chunk[c],
-                                   step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+        const PlaneTerm* of_step = terms + step.first_term;
+        if (step.terms == 2) {
+            compare_chunks_avx2<kMissing, 2>(step, of_step, values, words);
+        } else if (step.terms == 1) {
+            compare_chunks_avx2<kMissing, 1>(step, of_step, values, words);
+        } else if (step.terms > 0) {
+            compare_chunks_avx2<kMissing, kAny>(step, of_step, values, words);
         }
     }
 }
@@ -160,7 +189,7 @@ AD_AVX512 inline __m512 load_avx512(const PlaneTerm& term, const float* from) {
                               _mm512_set1_ps(term.fill));
 }
 
-template <bool kMissing>
+template <bool kMissing, std::size_t kTerms>
 AD_AVX512 inline void compare_avx512(const PlaneStep& step, const PlaneTerm* terms,
                                      const float* values, std::uint64_t& right,
                                      std::uint64_t* outside) {
@@ -170,7 +199,7 @@ AD_AVX512 inline void compare_avx512(const PlaneStep& step, const PlaneTerm* ter
 #pragma GCC unroll 4
     for (std::size_t p = 0; p < kParts; ++p)
         sum[p] = load_avx512<kMissing>(terms[0], first + 16 * p);
-    for (std::size_t k = 1; k < step.terms; ++k) {
+    for (std::size_t k = 1; k < (kTerms > 0 ? kTerms : step.terms); ++k) {
         const __m512 coefficient = _mm512_set1_ps(terms[k].coefficient);
         const float* from = values + terms[k].column * kBlockRows;
 #pragma GCC unroll 4
@@ -194,14 +223,27 @@ AD_AVX512 inline void compare_avx512(const PlaneStep& step, const PlaneTerm* ter
     }
 }
 
+template <bool kMissing, std::size_t kTerms>
+AD_AVX512 inline void compare_chunks_avx512(const PlaneStep& step, const PlaneTerm* terms,
+                                            const PlaneValues& values, BlockBits* words) {
+    for (std::size_t c = 0; c < values.chunks; ++c) {
+        compare_avx512<kMissing, kTerms>(
+            step, terms, values.columns + c * kChunkRows, words[step.right].chunk[c],
+            step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+    }
+}
+
 template <bool kMissing>
 AD_AVX512 inline void compare_all_avx512(std::span<const PlaneStep> steps, const PlaneTerm* terms,
                                          const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
-        for (std::size_t c = 0; c < values.chunks && step.terms > 0; ++c) {
-            compare_avx512<kMissing>(step, terms + step.first_term, values.columns + c * kChunkRows,
-                                     words[step.right].chunk[c],
-                                     step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+        const PlaneTerm* of_step = terms + step.first_term;
+        if (step.terms == 2) {
+            compare_chunks_avx512<kMissing, 2>(step, of_step, values, words);
+        } else if (step.terms == 1) {
+            compare_chunks_avx512<kMissing, 1>(step, of_step, values, words);
+        } else if (step.terms > 0) {
+            compare_chunks_avx512<kMissing, kAny>(step, of_step, values, words);
         }
     }
 }
@@ -240,12 +282,12 @@ void add_term(const PlaneTerm& term, const float* values, std::size_t count, flo
     }
 }
 
-template <bool kMissing>
+template <bool kMissing, std::size_t kTerms>
 void compare_portable(const PlaneStep& step, const PlaneTerm* terms, const float* values,
                       std::uint64_t& right, std::uint64_t* outside) {
     float sums[kChunkRows];
     add_term<true, kMissing>(terms[0], values + terms[0].column * kBlockRows, kChunkRows, sums);
-    for (std::size_t k = 1; k < step.terms; ++k) {
+    for (std::size_t k = 1; k < (kTerms > 0 ? kTerms : step.terms); ++k) {
         add_term<false, kMissing>(terms[k], values + terms[k].column * kBlockRows, kChunkRows,
                                   sums);
     }
@@ -258,14 +300,27 @@ void compare_portable(const PlaneStep& step, const PlaneTerm* terms, const float
         *outside |= std::uint64_t{std::fabs(sums[i] - step.threshold) > step.width} << i;
 }
 
+template <bool kMissing, std::size_t kTerms>
+inline void compare_chunks_portable(const PlaneStep& step, const PlaneTerm* terms,
+                                    const PlaneValues& values, BlockBits* words) {
+    for (std::size_t c = 0; c < values.chunks; ++c) {
+        compare_portable<kMissing, kTerms>(
+            step, terms, values.columns + c * kChunkRows, words[step.right].chunk[c],
+            step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+    }
+}
+
 template <bool kMissing>
 inline void compare_all_portable(std::span<const PlaneStep> steps, const PlaneTerm* terms,
                                  const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
-        for (std::size_t c = 0; c < values.chunks && step.terms > 0; ++c) {
-            compare_portable<kMissing>(step, terms + step.first_term,
-                                       values.columns + c * kChunkRows, words[step.right].chunk[c],
-                                       step.outside == 0 ? nullptr : &words[step.outside].chunk[c]);
+        const PlaneTerm* of_step = terms + step.first_term;
+        if (step.terms == 2) {
+            compare_chunks_portable<kMissing, 2>(step, of_step, values, words);
+        } else if (step.terms == 1) {
+            compare_chunks_portable<kMissing, 1>(step, of_step, values, words);
+        } else if (step.terms > 0) {
+            compare_chunks_portable<kMissing, kAny>(step, of_step, values, words);
         }
     }
 }

@@ -172,10 +172,11 @@ TEST(IsolationFamily, Weights) {
             for (std::size_t i = 200; i < 300; ++i) sample.weights[i] = 0.0;
             const Rows probes{{0, 0}, {8, 8}};
             const auto without = scores_of(*fitted(sample, few), probes);
-            EXPECT_GT(without[1], without[0] + 0.1) << few;
             for (std::size_t i = 200; i < 300; ++i) sample.weights[i] = 1e9;
             const auto with = scores_of(*fitted(sample, few), probes);
             EXPECT_LT(with[1], with[0]) << few;
+            // cuts by pooled gain say little about what lies beyond all rows
+            EXPECT_LT(with[1] - with[0], without[1] - without[0] - 0.02) << few;
         }
     }
     sample.weights.assign(300, 0.0);
