@@ -14,6 +14,7 @@ struct ResultRow {
         Score,
         Confidence,
         PValue,
+        Threshold,
         Features,
         RawData,
         Explanation,
@@ -31,7 +32,6 @@ struct ResultConstants {
     Datum model_id;
     Datum algorithm;
     Datum run_id;
-    double threshold;
 };
 
 struct ResultWriter;

@@ -68,6 +68,10 @@ bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
     auto* scan = reinterpret_cast<SourceScan*>(self);
     MemoryContext const previous = MemoryContextSwitchTo(scan->block_memory);
     const int i = scan->rows_in_block;
+    if (scan->accept != nullptr && !scan->accept(scan, slot, i)) {
+        MemoryContextSwitchTo(previous);
+        return true;
+    }
     slot_getsomeattrs(slot, scan->last_attribute);
     for (int j = 0; j < scan->features; ++j) {
         const int attribute = scan->feature_attributes[j];
