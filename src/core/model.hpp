@@ -51,6 +51,7 @@ class Model {
     const Model& for_row(const Cells& cells, std::size_t row) const noexcept {
         return entities_.empty() ? *this : model_of_entity(entity_of(cells, row));
     }
+    bool has_entities() const { return !entities_.empty(); }
     double threshold() const { return threshold_; }
     bool is_anomaly(double score) const { return score >= threshold_; }
     Prediction predict(double score) const;

@@ -27,7 +27,7 @@ struct SortedScores {
 
 struct EvaluationScan {
     EvaluationCounts counts;
-    bool labels[SourceScan::kBlock];
+    bool* labels;  ///< of the rows of the block
     SortedScores anomalies;
     SortedScores normal;
 };
@@ -116,6 +116,7 @@ PGDLLEXPORT Datum _ad_evaluate_rows(PG_FUNCTION_ARGS) {
     evaluation->normal = begin_sort();
     SourceScan* scan = make_scan(text_to_cstring(PG_GETARG_TEXT_PP(1)), extension_schema(fcinfo),
                                  construct_empty_array(TEXTOID), false);
+    evaluation->labels = static_cast<bool*>(palloc(scan->block_rows));
     scan->accept = accept_labelled;
     scan->consume = count_row;
     scan->end_block = end_block;

@@ -28,7 +28,7 @@ struct KeyCall {
 KeyCall* prepare_key(FunctionCallInfo fcinfo) {
     MemoryContext const context = fcinfo->flinfo->fn_mcxt;
     const int count = PG_NARGS();
-    if (get_fn_expr_variadic(fcinfo->flinfo) || count > static_cast<int>(kMaxPartitionColumns)) {
+    if (count > static_cast<int>(kMaxPartitionColumns)) {
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("a model has at most %d partition columns",
                        static_cast<int>(kMaxPartitionColumns)));
@@ -87,6 +87,16 @@ bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
 
 void end_receiver(DestReceiver*) {}
 
+/// What could be stored, but not loaded.
+void refuse_unusable(std::size_t size) {
+    if (size / 1024 <= static_cast<std::size_t>(settings.max_model_size)) return;
+    ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+            errmsg("the models of all entities take %zu kB, more than the %d kB allowed",
+                   size / 1024, settings.max_model_size),
+            errhint("Choose an algorithm or parameters that make smaller models, partition into "
+                    "fewer entities, or increase \"anomaly_detect.max_model_size\"."));
+}
+
 }  // namespace
 
 }  // namespace ad::pg
@@ -137,6 +147,7 @@ PGDLLEXPORT Datum _ad_join_entities(PG_FUNCTION_ARGS) {
     read_query(query, &scan->receiver);
     SPI_finish();
     const auto* joined = own<std::string>(CurrentMemoryContext, [&] { return scan->join->save(); });
+    refuse_unusable(joined->size());
     PG_RETURN_BYTEA_P(make_bytea(*joined));
 }
 }

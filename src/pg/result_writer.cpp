@@ -317,14 +317,6 @@ ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     return writer;
 }
 
-void add_result(ResultWriter* writer, const ResultRow& row) {
-    for (int c = 0; c < kColumns; ++c) {
-        writer->values[c][writer->pending] = row.values[c];
-        writer->nulls[c][writer->pending] = row.nulls[c];
-    }
-    ++writer->pending;
-}
-
 void write_results(ResultWriter* writer) {
     if (writer->pending == 0) return;
     if (writer->insert != nullptr) {
@@ -333,6 +325,15 @@ void write_results(ResultWriter* writer) {
         write_directly(writer);
     }
     writer->pending = 0;
+}
+
+void add_result(ResultWriter* writer, const ResultRow& row) {
+    if (writer->pending == kMaxRows) write_results(writer);
+    for (int c = 0; c < kColumns; ++c) {
+        writer->values[c][writer->pending] = row.values[c];
+        writer->nulls[c][writer->pending] = row.nulls[c];
+    }
+    ++writer->pending;
 }
 
 void close_results(ResultWriter* writer) {

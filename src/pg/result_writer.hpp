@@ -38,7 +38,8 @@ struct ResultWriter;
 
 /// Makes a writer in the current memory context. To be called within SPI.
 ResultWriter* open_results(Oid schema, const ResultConstants& constants);
-/// Keeps a row, whose values must live until write_results.
+/// Keeps a row, whose values must live until write_results; writes those before it if they are
+/// many.
 void add_result(ResultWriter* writer, const ResultRow& row);
 /// Writes the kept rows.
 void write_results(ResultWriter* writer);

@@ -15,9 +15,12 @@ namespace ad::pg {
 
 struct SourceScan {
     static constexpr int kBlock = 512;
+    /// Of a partitioned model, so that detectors get more than a few rows of each entity at once.
+    static constexpr int kEntitiesBlock = 16384;
 
     DestReceiver receiver;  ///< must come first: the executor only knows this part
     const CachedModel* cached;
+    int block_rows;  ///< rows of a full block
     int key_count;
     const char* const* key_names;
     bool keep_rows;  ///< whether load_row is to work

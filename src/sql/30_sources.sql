@@ -170,13 +170,14 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     type regtype;
-    label text := (SELECT format('%I.%I', relname, label_column) FROM pg_class WHERE oid = source);
+    label text;
 BEGIN
     IF label_column IS NULL THEN
         RAISE EXCEPTION 'label_column must not be null'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Name the column that says which rows are known anomalies.';
     END IF;
     type := _ad_column_type(source, label_column);
+    label := (SELECT format('%I.%I', relname, label_column) FROM pg_class WHERE oid = source);
     IF type = 'boolean'::regtype THEN
         RETURN label;
     ELSIF type IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN

@@ -85,6 +85,24 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS 'SELECT 30';
 COMMENT ON FUNCTION _ad_entity_rows() IS 'rows that an entity needs for a model of its own, at least';
 
+CREATE FUNCTION _ad_entities_query(
+    source regclass, features text[], options jsonb, condition text, more text DEFAULT ''
+) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    last integer := cardinality(features) - CASE WHEN options ? 'weight' THEN 1 ELSE 0 END;
+    partition text[] := features[last - (options->'partition_columns')::integer + 1:last];
+BEGIN
+    RETURN format('SELECT %s._ad_entity_key(%s), %s%s FROM %s WHERE %s AND %s IS NOT NULL GROUP BY 1', '@extschema@',
+                  _ad_columns(source, partition), _ad_fit_call(source, features, options), more, _ad_source(source),
+                  condition, _ad_columns(source, partition, ' IS NOT NULL AND '));
+END
+$$;
+COMMENT ON FUNCTION _ad_entities_query(regclass, text[], jsonb, text, text) IS
+'query for the key and the model of each entity of a source, and what more is asked for';
+
 CREATE FUNCTION _ad_fit_entities(
     source regclass, features text[], options jsonb, condition text, fallback bytea, caller_path text
 ) RETURNS bytea
@@ -96,13 +114,7 @@ SET enable_sort = on
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    partition_columns integer := options->'partition_columns';
-    weighted integer := CASE WHEN options ? 'weight' THEN 1 ELSE 0 END;
-    partition text[] := features[cardinality(features) - weighted - partition_columns + 1:cardinality(features) - weighted];
-    query text := format('SELECT %s._ad_entity_key(%s), %s FROM %s WHERE %s AND %s IS NOT NULL GROUP BY 1', '@extschema@',
-                         _ad_columns(source, partition),
-                         _ad_fit_call(source, features, options || jsonb_build_object('min_rows', _ad_entity_rows())),
-                         _ad_source(source), condition, _ad_columns(source, partition, ' IS NOT NULL AND '));
+    query text := _ad_entities_query(source, features, options || jsonb_build_object('min_rows', _ad_entity_rows()), condition);
 BEGIN
     PERFORM set_config('search_path', caller_path, true);
     RETURN @extschema@._ad_join_entities(fallback, query);

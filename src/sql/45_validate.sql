@@ -1,23 +1,28 @@
 -- The dry run of a training.
 
 CREATE FUNCTION _ad_count_entities(
-    source regclass, partition_by text[], condition text, caller_path text, OUT entities bigint, OUT fitted bigint, OUT fitted_rows bigint
+    source regclass, features text[], options jsonb, condition text, caller_path text, OUT entities bigint, OUT fitted bigint, OUT fitted_rows bigint
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
+SET enable_hashagg = off
+SET enable_sort = on
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
+    -- what a training reads, without the fits: it takes as long
+    nothing jsonb := options || '{"sample_size": 1, "min_rows": 1000000}';
     query text := format(
         'SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE n OPERATOR(pg_catalog.>=) %1$s), '
         'pg_catalog.sum(n) FILTER (WHERE n OPERATOR(pg_catalog.>=) %1$s)::pg_catalog.int8 '
-        'FROM (SELECT %2$s._ad_entity_key(%3$s), pg_catalog.count(*) FROM %4$s WHERE %5$s GROUP BY 1) AS e(k, n) WHERE k IS NOT NULL',
-        _ad_entity_rows(), '@extschema@', _ad_columns(source, partition_by), _ad_source(source), condition);
+        'FROM (%2$s) AS e(key, model, n) WHERE key IS NOT NULL AND model IS NULL',
+        _ad_entity_rows(), _ad_entities_query(source, features, nothing, condition, ', pg_catalog.count(*)'));
 BEGIN
     PERFORM set_config('search_path', caller_path, true);
     EXECUTE query INTO entities, fitted, fitted_rows;
 END
 $$;
-COMMENT ON FUNCTION _ad_count_entities(regclass, text[], text, text) IS
+COMMENT ON FUNCTION _ad_count_entities(regclass, text[], jsonb, text, text) IS
 'entities of a source, those that get a model of their own, and the rows of these';
 
 CREATE FUNCTION _ad_validate_features(about jsonb)
@@ -61,6 +66,7 @@ DECLARE
     whole record;
     of_entity record;
     counted record;
+    tried_seconds float8;
     read_seconds float8;
     fit_seconds float8;
     message text;
@@ -75,20 +81,21 @@ BEGIN
         options := _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, NULL,
                                    cardinality(partition_by), weight_column);
         model := _ad_fit_rest(source, inputs, options || jsonb_build_object('sample_size', tried_rows), condition, caller_path);
-        fit_seconds := _ad_fit_seconds();
-        read_seconds := greatest(extract(epoch FROM clock_timestamp() - started) - fit_seconds, 0);
+        tried_seconds := _ad_fit_seconds();
+        read_seconds := greatest(extract(epoch FROM clock_timestamp() - started) - tried_seconds, 0);
         about := _ad_describe(model);
         training_rows := about->'training_rows';
         SELECT * INTO tried FROM _ad_training_cost(options, model, least(tried_rows, training_rows));
         SELECT * INTO whole FROM _ad_training_cost(options, model, training_rows);
-        fit_seconds := fit_seconds * greatest(whole.steps / nullif(tried.steps, 0), 1);
+        fit_seconds := tried_seconds * greatest(whole.steps / nullif(tried.steps, 0), 1);
         IF partition_by IS NOT NULL THEN
-            SELECT * INTO counted FROM _ad_count_entities(source, partition_by, condition, caller_path);
+            started := clock_timestamp();
+            SELECT * INTO counted FROM _ad_count_entities(source, inputs, options, condition, caller_path);
+            read_seconds := read_seconds + extract(epoch FROM clock_timestamp() - started);
             IF counted.fitted > 0 THEN
                 SELECT * INTO of_entity FROM _ad_training_cost(options, model, counted.fitted_rows / counted.fitted);
-                fit_seconds := fit_seconds + counted.fitted * _ad_fit_seconds() * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
+                fit_seconds := fit_seconds + counted.fitted * tried_seconds * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
             END IF;
-            read_seconds := 2 * read_seconds;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;

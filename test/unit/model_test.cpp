@@ -219,7 +219,7 @@ Model with_replaced(const std::string& from, const std::string& to) {
 
 TEST(Model, SaysWhatIsWrong) {
     const std::string head = "ADMODEL\n";
-    expect_error<CorruptModel>([&] { with_replaced(head + '\1', head + '\2'); }, {"newer"});
+    expect_error<CorruptModel>([&] { with_replaced(head + '\1', head + '\3'); }, {"newer"});
     expect_error<CorruptModel>([&] { with_replaced(head, "ADNODEL\n"); }, {"not a model"});
     expect_error<CorruptModel>([] { with_replaced("isolation_forest", "isolation_garden"); },
                                {"unknown algorithm"});
@@ -279,7 +279,7 @@ TEST(Model, DescribesItself) {
     const auto about = Json::parse(model.describe());
     EXPECT_EQ(about["algorithm"], "mad");
     EXPECT_EQ(about["parameters"], Json::object());
-    EXPECT_EQ(about["preprocess"].dump(), R"({"impute":"median"})");
+    EXPECT_EQ(about["preprocess"].dump(), R"({"impute":"median","scale":"none"})");
     EXPECT_EQ(about["threshold_rule"].dump(), R"({"method":"auto"})");
     EXPECT_EQ(about["threshold"], 3.5);
     EXPECT_EQ(about["random_seed"], 7);
