@@ -51,7 +51,10 @@ std::vector<double> accepted_weights(const std::vector<Cell>& all,
     for (std::size_t i = 0; i < all.size(); ++i) {
         const double weight = std::isnan(all[i].number) ? 0.0 : all[i].number;
         if (!(weight >= 0.0 && weight <= kLargestValue)) {
-            throw InvalidData("weight " + number_to_json(weight).dump() + " is out of range",
+            const Json shown = number_to_json(weight);
+            throw InvalidData("weight " +
+                                  (shown.is_string() ? shown.get<std::string>() : shown.dump()) +
+                                  " is out of range",
                               "Weights are from 0 to 1e100; null is 0.");
         }
         if (rejected.empty() || rejected[i] == 0) weights.push_back(weight);
