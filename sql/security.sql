@@ -124,6 +124,26 @@ SELECT :'result'::jsonb->'processed_records' AS in_batches;
 SET ROLE regress_ad_team;
 SELECT ad_train('shared', '{v}', 'team''s');  -- sees no row
 RESET ROLE;
+-- Entities whose rows are hidden get no model; columns that cannot be read are no labels, weights or names of entities.
+CREATE TABLE fleet (id int PRIMARY KEY, who name, device text, v float8, bad boolean, w float8, line int);
+INSERT INTO fleet SELECT i, CASE i % 3 WHEN 0 THEN 'regress_ad_bob' ELSE 'regress_ad_alice' END, 'device ' || i % 3, i, i > 110, 1, 1 FROM generate_series(1, 120) i;
+ALTER TABLE fleet ENABLE ROW LEVEL SECURITY;
+CREATE POLICY mine ON fleet USING (who = current_user);
+GRANT SELECT (id, who, device, v) ON fleet TO PUBLIC;
+SELECT ad_train('fleet', '{v}', 'fleet of all', 'mad', partition_by => '{device}');
+SELECT metadata->'entities' AS entities FROM model_registry WHERE name = 'fleet of all';
+SET ROLE regress_ad_bob;
+SELECT ad_train('fleet', '{v}', 'fleet', 'mad', partition_by => '{device}');
+SELECT training_rows, metadata->'entities' AS entities, metadata->'entities_without_model' AS without FROM model_registry WHERE name = 'fleet';
+SELECT ad_score('fleet', v, 'device 0') = ad_score('fleet', v, 'device 1') AS same FROM fleet LIMIT 1;
+SELECT a->'rows' AS rows, a->'unlabelled_rows' AS unlabelled FROM ad_evaluate('fleet', 'fleet', 'id') a;
+SELECT ad_evaluate('fleet', 'fleet', 'bad');
+SELECT ad_evaluate('fleet of all', 'fleet', 'id');
+SELECT ad_train('fleet', '{v}', 'fleet', 'mad', label_column => 'bad');
+SELECT ad_train('fleet', '{v}', 'fleet', 'mad', partition_by => '{line}');
+SELECT ad_train('fleet', '{v}', 'fleet', 'isolation_forest', weight_column => 'w');
+SELECT status, detail FROM ad_validate('fleet', '{v}', 'mad', label_column => 'bad');
+RESET ROLE;
 
 --
 -- search_path: the caller's for where_clause, none of it for anything of ours
@@ -160,12 +180,17 @@ END
 $$;
 CREATE TABLE victim (id int PRIMARY KEY, k text NOT NULL UNIQUE, v float8, at timestamptz DEFAULT '2024-01-01');
 INSERT INTO victim SELECT i, 'k' || i, i FROM generate_series(1, 20) i;
+CREATE TABLE victims AS SELECT i AS id, (i % 10 = 0)::int AS num, i % 2 AS line, i::float8 AS v FROM generate_series(0, 99) i;
 CREATE VIEW victim_view AS SELECT id, v FROM victim;
 CREATE FUNCTION caller_finds_this(float8) RETURNS boolean LANGUAGE sql AS 'SELECT $1 OPERATOR(pg_catalog.>) 0';
 SET search_path = hostile, pg_catalog, security, public;
 SELECT public.ad_train('victim', '{v,k}', 'victim', where_clause => 'caller_finds_this(v)', time_column => 'at', exclude_windows => '{}');
 SELECT public.ad_train('victim_view', '{v}', 'victim', 'mad', threshold => '{"method": "score", "value": 1}');
 SELECT public.ad_train_data('{{1},{2}}', '{x}', 'victim data');
+SELECT public.ad_train('victims', '{v}', 'victims', 'mad', where_clause => 'caller_finds_this(v)', label_column => 'num', partition_by => '{line}');
+SELECT metadata FROM public.model_registry WHERE name OPERATOR(pg_catalog.=) 'victims';
+SELECT public.ad_evaluate('victims', 'victims', 'num', 'caller_finds_this(v)') IS NOT NULL, public.ad_score('victims', 50::pg_catalog.float8, 1) IS NOT NULL;
+SELECT public.ad_detect('victims', NULL, 'victims', options => '{"id_column": "id"}') IS NOT NULL;
 SELECT public.ad_score('victim', 20::pg_catalog.float8) IS NOT NULL, public.ad_score('victim@1', victim) IS NOT NULL, public.ad_explain('victim', victim) IS NOT NULL FROM victim LIMIT 1;
 SELECT s.is_anomaly FROM public.ad_scores('victim', 'victim', 'caller_finds_this(v)', true, true) s LIMIT 1;
 SELECT public.ad_detect('victim', NULL, 'victim', 'caller_finds_this(v)', 7, '{"explain": true, "raw_data": "all"}') IS NOT NULL;
@@ -175,6 +200,8 @@ CALL public.ad_detect_batches('victim', model_id => 'victim', batch_size => 7, o
 SELECT public.ad_set_alias('victim', 'a', 1), public.ad_activate('victim@1');
 SELECT public.ad_model_info('victim@a') IS NOT NULL;
 SELECT pg_catalog.count(*) FROM public.ad_validate('victim');
+SELECT pg_catalog.count(*) FROM public.ad_validate('victims', '{v}', 'mad', label_column => 'num', partition_by => '{line}');
+SELECT pg_catalog.count(*) FROM public.ad_validate('victims', '{v}', 'mad', where_clause => 'caller_finds_this(v)', partition_by => '{line}');
 SELECT public.ad_summary('victim') IS NOT NULL, public.ad_prune('1 day') IS NOT NULL;
 SELECT (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 FROM public.ad_models), (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 FROM public.ad_algorithms),
        (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 FROM public.ad_results_flat), (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.=) 0 FROM public.ad_progress);
@@ -233,6 +260,9 @@ SELECT :'result'::jsonb->'processed_records' AS processed;
 SELECT "My Schema".ad_detect_data('{{1},{2}}', model_id => 'm')->'summary'->'total_samples' AS samples, "My Schema".ad_train_data('{{1},{2}}', NULL, 'd');
 SELECT "My Schema".ad_summary('t')->'summary'->'total_records' AS records, "My Schema".ad_activate('m@1'), "My Schema".ad_set_alias('m', 'a', 1);
 SELECT count(*) > 0 AS ok FROM "My Schema".ad_validate('t');
+CREATE TABLE entities AS SELECT i AS id, i % 3 AS entity, i % 7 AS x, i % 11 = 0 AS bad FROM generate_series(1, 120) i;
+SELECT "My Schema".ad_train('entities', '{x}', 'e', 'mad', label_column => 'bad', partition_by => '{entity}'), count(*) > 0 AS ok FROM "My Schema".ad_validate('entities', '{x}', partition_by => '{entity}');
+SELECT "My Schema".ad_evaluate('e', 'entities', 'bad')->'rows' AS rows, (SELECT metadata->'entities' FROM "My Schema".model_registry WHERE name = 'e') AS entities;
 SELECT (SELECT count(*) FROM "My Schema".ad_models) AS models, (SELECT count(*) FROM "My Schema".ad_results_flat) AS results, "My Schema".ad_prune('0');
 SELECT "My Schema".ad_drop_model('m'), "My Schema".ad_model_info('d') IS NOT NULL AS info;
 SELECT count(*) FROM model_registry;

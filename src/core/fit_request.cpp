@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "entity_keys.hpp"
 #include "registry.hpp"
 
 namespace ad {
@@ -61,6 +62,25 @@ std::vector<std::string> take_names(const Json& options) {
         names.push_back(name.get<std::string>());
     }
     return names;
+}
+
+std::string take_weight(const Json& options, const Algorithm& algorithm) {
+    const auto found = options.find("weight");
+    if (found == options.end() || found->is_null()) return {};
+    if (!found->is_string()) {
+        throw InvalidParameter("\"weight\" must be a string",
+                               "It is the name of the last feature.");
+    }
+    if (!algorithm.takes_weights) {
+        std::vector<std::string_view> names;
+        for (const Algorithm* other : algorithms()) {
+            if (other->takes_weights) names.push_back(other->name);
+        }
+        throw InvalidParameter(std::string(algorithm.name) + " takes no weights",
+                               names.empty() ? "No algorithm of this release does."
+                                             : "Algorithms that do: " + join(names) + ".");
+    }
+    return found->get<std::string>();
 }
 
 /// `contamination` stands among the parameters of every algorithm and means a threshold.
@@ -126,9 +146,11 @@ Json PreprocessRule::to_json() const {
 }
 
 FitRequest FitRequest::parse(std::string_view text) {
-    constexpr std::array<std::string_view, 8> kKeys{"algorithm",   "parameters", "preprocess",
-                                                    "threshold",   "features",   "identity_columns",
-                                                    "sample_size", "random_seed"};
+    constexpr std::array<std::string_view, 11> kKeys{
+        "algorithm", "parameters",       "preprocess",        "threshold",
+        "features",  "identity_columns", "partition_columns", "weight",
+        "min_rows",  "sample_size",      "random_seed"};
+    constexpr std::int64_t kMaxSample = 10'000'000;
     constexpr auto kLargest = std::numeric_limits<std::int64_t>::max();
     Json options = parse_object(text, "the first argument of ad_fit");
     refuse_unknown_keys(options, kKeys, "option of ad_fit");
@@ -137,18 +159,43 @@ FitRequest FitRequest::parse(std::string_view text) {
     const auto threshold = take_threshold(parameters, take_object(options, "threshold"));
     const Params params(algorithm.params, parameters, algorithm.name);
     if (algorithm.check != nullptr) algorithm.check(params);
+    const auto count = [&](const char* key, std::int64_t low, std::int64_t high) {
+        return static_cast<std::uint32_t>(take_integer(options, key, 0, low, high));
+    };
     return {
         .algorithm = &algorithm,
         .params = params,
         .preprocess = PreprocessRule::parse(take_object(options, "preprocess"), algorithm),
         .threshold = threshold,
         .features = take_names(options),
-        .identity_columns =
-            static_cast<std::uint32_t>(take_integer(options, "identity_columns", 0, 0, 64)),
-        .sample_size =
-            static_cast<std::uint32_t>(take_integer(options, "sample_size", 0, 1, 10'000'000)),
+        .identity_columns = count("identity_columns", 0, 64),
+        .partition_columns = count("partition_columns", 0, kMaxPartitionColumns),
+        .weight = take_weight(options, algorithm),
+        .min_rows = count("min_rows", 0, kMaxSample),
+        .sample_size = count("sample_size", 1, kMaxSample),
         .random_seed = take_integer(options, "random_seed", 0, -kLargest - 1, kLargest),
     };
+}
+
+std::size_t FitRequest::model_features(const Schema& schema) const {
+    const std::size_t beside = partition_columns + (weight.empty() ? 0U : 1U);
+    if (schema.size() <= beside) {
+        throw InvalidParameter("a model needs at least one feature", "Name at least one column.");
+    }
+    if (!weight.empty() &&
+        (schema.back().name != weight || schema.back().kind != FeatureKind::Number)) {
+        throw InvalidParameter("\"" + weight + "\" cannot be the weight",
+                               "The weight is the last of the features, and a number.");
+    }
+    return schema.size() - beside;
+}
+
+bool FitRequest::too_few(std::uint64_t rows) const {
+    if (min_rows == 0) return false;
+    const bool by_p_value = threshold.method == ThresholdMethod::PValue;
+    const bool reachable =
+        !by_p_value || threshold.value * (1.0 + static_cast<double>(rows)) >= 1.0;
+    return rows < min_rows || !reachable;
 }
 
 namespace {
@@ -156,6 +203,12 @@ namespace {
 constexpr std::uint64_t kKilobyte = 1024;
 
 std::string kilobytes(std::uint64_t bytes) { return std::to_string(bytes / kKilobyte) + " kB"; }
+
+std::uint64_t count_columns(const Schema& schema, std::size_t features) {
+    std::uint64_t columns = 0;
+    for (std::size_t j = 0; j < features; ++j) columns += columns_of(schema[j].kind);
+    return columns;
+}
 
 /// Per row: the reservoir (2), its sorted copy (1) and the sample (1) hold the features, the
 /// encoded block and the accepted matrix the columns; then hashes, order and scores.
@@ -183,14 +236,16 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
         std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row));
 }
 
-std::uint64_t FitRequest::training_bytes(const Schema& schema, std::uint64_t rows,
-                                         std::uint64_t max_memory) const {
+FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t rows,
+                                           std::uint64_t max_memory) const {
     const std::uint64_t sample =
         std::min<std::uint64_t>(rows, affordable_sample(schema, max_memory));
-    std::uint64_t columns = 0;
-    for (const auto& feature : schema) columns += columns_of(feature.kind);
+    const std::uint64_t columns = count_columns(schema, model_features(schema));
     check_detector(sample, columns, max_memory);
-    return sample * sample_bytes_a_row(schema) + algorithm->fit_bytes(params, sample, columns);
+    return {.bytes =
+                sample * sample_bytes_a_row(schema) + algorithm->fit_bytes(params, sample, columns),
+            .steps = algorithm->fit_steps(params, static_cast<double>(sample),
+                                          static_cast<double>(columns))};
 }
 
 void FitRequest::check_detector(std::uint64_t rows, std::uint64_t columns,

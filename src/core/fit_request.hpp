@@ -31,19 +31,32 @@ struct FitRequest {
     ThresholdRule threshold;
     std::vector<std::string> features;  ///< names; empty: the caller names them
     std::uint32_t identity_columns;     ///< leading arguments that identify the row
+    std::uint32_t partition_columns;    ///< trailing features that only name the row's entity
+    std::string weight;                 ///< the last feature, if it is none but the row's weight
+    std::uint32_t min_rows;             ///< with fewer there is no model, and no error
     std::uint32_t sample_size;          ///< 0: as many as memory allows, up to kDefaultSampleSize
     std::int64_t random_seed;
 
     static FitRequest parse(std::string_view text);
 
+    /// Of the features that come with the rows, how many the model sees. Throws InvalidParameter
+    /// if there are none, or if the weight is not the last one or no number.
+    std::size_t model_features(const Schema& schema) const;
+
+    /// Whether an entity has too few rows for a model of its own: fewer than "min_rows", or too few
+    /// for the p-value that is asked for. Never so without "min_rows".
+    bool too_few(std::uint64_t rows) const;
+
     /// The rows to keep of a source with these features, so that the fit takes at most
     /// `max_memory` bytes. Throws MemoryLimit when the rows asked for need more.
     std::uint32_t affordable_sample(const Schema& schema, std::uint64_t max_memory) const;
 
-    /// What a training on a source of `rows` rows takes, in bytes: the sample and the detector.
-    /// Throws MemoryLimit where the training would.
-    std::uint64_t training_bytes(const Schema& schema, std::uint64_t rows,
-                                 std::uint64_t max_memory) const;
+    struct Cost {
+        std::uint64_t bytes;  ///< of the sample and the detector
+        double steps;         ///< of the detector's fit, as Algorithm::fit_steps
+    };
+    /// What a training on a source of `rows` rows takes. Throws MemoryLimit where it would.
+    Cost training_cost(const Schema& schema, std::uint64_t rows, std::uint64_t max_memory) const;
 
     /// Throws MemoryLimit if the detector of a sample of this size would need more.
     void check_detector(std::uint64_t rows, std::uint64_t columns, std::uint64_t max_memory) const;

@@ -23,9 +23,7 @@ FitState::FitState(std::string request, Schema schema, std::uint64_t max_memory)
     : request_text_(std::move(request)),
       request_(FitRequest::parse(request_text_)),
       schema_(std::move(schema)) {
-    if (schema_.empty()) {
-        throw InvalidParameter("a model needs at least one feature", "Name at least one column.");
-    }
+    request_.model_features(schema_);  // refuses what makes no model
     sample_size_ = request_.affordable_sample(schema_, max_memory);
     if (request_.preprocess.impute == Impute::Mean) sums_.resize(schema_.size());
 }
@@ -43,7 +41,7 @@ void FitState::add(std::uint64_t hash, const Cell* cells, const std::string_view
             if (cells[j].category != kMissingCategory) {
                 labels_.try_emplace(cells[j].category, clip(labels[j]));
             }
-        } else if (!std::isfinite(cells[j].number)) {
+        } else if (!std::isfinite(cells[j].number) && !is_weight(j)) {
             kept[j] = missing_cell(schema_[j].kind);
         }
     }
@@ -175,9 +173,10 @@ FitState FitState::load(std::string_view bytes) {
     state.hashes_ = in.array<std::uint64_t>();
     if (state.hashes_.size() > state.sample_size_) throw CorruptModel("too many rows");
     for (std::size_t i = 0; i < state.hashes_.size(); ++i) {
-        for (const auto& feature : state.schema_) {
+        for (std::size_t j = 0; j < state.schema_.size(); ++j) {
             const Cell cell = category_cell(in.number<std::uint64_t>());
-            if (feature.kind != FeatureKind::Category && std::isinf(cell.number)) {
+            const bool number = state.schema_[j].kind != FeatureKind::Category;
+            if (number && std::isinf(cell.number) && !state.is_weight(j)) {
                 throw CorruptModel("a number of the sample is infinite");
             }
             state.cells_.push_back(cell);

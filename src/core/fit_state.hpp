@@ -10,7 +10,7 @@
 
 namespace ad {
 
-/// The kept rows: column-major cells, in the order of their hashes.
+/// The kept rows: column-major cells of all that came with them, in the order of their hashes.
 struct Sample {
     std::size_t rows = 0;
     std::vector<std::vector<Cell>> columns;
@@ -63,6 +63,10 @@ class FitState {
     void forget_labels();
     using Labels = std::unordered_map<std::uint64_t, std::string>;
     void copy_labels(const Cell* cells, const Labels& from, Labels& to) const;
+    /// Its infinities are kept, to be refused.
+    bool is_weight(std::size_t j) const {
+        return !request_.weight.empty() && j + 1 == schema_.size();
+    }
     const Cell* row(std::size_t i) const { return cells_.data() + i * schema_.size(); }
 
     std::string request_text_;

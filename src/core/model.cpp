@@ -1,17 +1,13 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
-
-#include "hash.hpp"
-#include "registry.hpp"
 
 namespace ad {
 
 namespace {
 
-constexpr std::string_view kMagic = "ADMODEL\n";
-constexpr std::uint16_t kContainerFormat = 1;
 constexpr double kLargest = std::numeric_limits<double>::max();
 
 Json number_to_json(double value) {
@@ -48,25 +44,58 @@ Matrix accepted_rows(const Columns& all, const std::vector<std::uint8_t>& reject
     return matrix;
 }
 
+/// The weights of the rows that were not rejected.
+std::vector<double> accepted_weights(const std::vector<Cell>& all,
+                                     const std::vector<std::uint8_t>& rejected) {
+    std::vector<double> weights;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const double weight = std::isnan(all[i].number) ? 0.0 : all[i].number;
+        if (!(weight >= 0.0 && weight <= kLargestValue)) {
+            const Json shown = number_to_json(weight);
+            throw InvalidData("weight " +
+                                  (shown.is_string() ? shown.get<std::string>() : shown.dump()) +
+                                  " is out of range",
+                              "Weights are from 0 to 1e100; null is 0.");
+        }
+        if (rejected.empty() || rejected[i] == 0) weights.push_back(weight);
+    }
+    return weights;
+}
+
+std::uint64_t count_positive(const std::vector<double>& weights) {
+    return static_cast<std::uint64_t>(
+        std::count_if(weights.begin(), weights.end(), [](double weight) { return weight > 0.0; }));
+}
+
 }  // namespace
 
 Model::Model(const Algorithm& algorithm, Schema schema)
     : schema_(std::move(schema)), pipeline_(algorithm) {}
 
 Model Model::fit(FitState& state, std::uint64_t max_memory) {
+    auto model = fit_if_enough(state, max_memory);
+    if (!model) throw InvalidData("there are too few rows to train on", "Reduce \"min_rows\".");
+    return std::move(*model);
+}
+
+std::optional<Model> Model::fit_if_enough(FitState& state, std::uint64_t max_memory) {
     const FitRequest& request = state.request();
     const Sample sample = state.sample();
+    if (request.too_few(sample.rows)) return std::nullopt;
     if (sample.rows == 0) {
         throw InvalidData("there are no rows to train on",
                           "The source is empty, or the condition excludes every row.");
     }
-    Model model(*request.algorithm, state.schema());
+    const Schema& all = state.schema();
+    const auto features = static_cast<std::ptrdiff_t>(request.model_features(all));
+    Model model(*request.algorithm, Schema(all.begin(), all.begin() + features));
     model.params_ = request.params.to_json();
     model.threshold_rule_ = request.threshold;
     model.random_seed_ = request.random_seed;
     model.rows_seen_ = state.rows_seen();
     model.preprocess_ = Preprocess(model.schema_, sample, state);
-    auto scores = model.fit_detector(sample, request, max_memory);
+    std::vector<double> scores;
+    if (!model.fit_detector(sample, request, max_memory, scores)) return std::nullopt;
     std::sort(scores.begin(), scores.end());
     model.calibration_ = Calibration(scores);
     const bool by_p_value = request.threshold.method == ThresholdMethod::PValue;
@@ -74,38 +103,92 @@ Model Model::fit(FitState& state, std::uint64_t max_memory) {
         std::clamp(request.threshold.resolve(by_p_value ? model.calibration_.scores() : scores,
                                              model.pipeline_.detector().natural_threshold()),
                    -kLargest, kLargest);
+    model.partition_.assign(all.begin() + features,
+                            all.begin() + features + request.partition_columns);
+    model.schema_.insert(model.schema_.end(), model.partition_.begin(), model.partition_.end());
     return model;
 }
 
-/// Fits on the rows of the sample that preprocessing lets through and returns their scores.
-std::vector<double> Model::fit_detector(const Sample& sample, const FitRequest& request,
-                                        std::uint64_t max_memory) {
+/// Fits on the rows of the sample that preprocessing lets through, and gives their scores. False if
+/// "min_rows" wants more of them.
+bool Model::fit_detector(const Sample& sample, const FitRequest& request, std::uint64_t max_memory,
+                         std::vector<double>& scores) {
     const SampleView view(sample);
     Block block;
     preprocess_.apply(view.cells(), block);
     const Matrix matrix = accepted_rows(block.view(sample.rows), block.rejected);
+    const bool weighted = !request.weight.empty();
+    std::vector<double> weights;
+    if (weighted) weights = accepted_weights(sample.columns.back(), block.rejected);
+    const auto usable = weighted ? count_positive(weights) : matrix.rows();
+    if (request.too_few(usable)) return false;
     if (matrix.rows() == 0) {
         throw InvalidData(
             "every row has a missing value, and {\"impute\": \"reject\"} leaves none to train on",
             "Use another \"impute\" policy, or leave out the columns that are always null.");
     }
+    if (usable == 0) {
+        throw InvalidData("every row has weight 0", "A row counts by its weight; null is 0.");
+    }
     rows_fitted_ = matrix.rows();
     request.check_detector(matrix.rows(), matrix.columns(), max_memory);
     const auto categories = preprocess_.categories();
-    pipeline_.fit(
-        {.rows = matrix.view(), .categories = categories.empty() ? nullptr : categories.data()},
-        request.params, request.preprocess.scale,
-        Random(static_cast<std::uint64_t>(request.random_seed)));
-    std::vector<double> scores(matrix.rows());
+    pipeline_.fit({.rows = matrix.view(),
+                   .weights = weighted ? weights.data() : nullptr,
+                   .categories = categories.empty() ? nullptr : categories.data()},
+                  request.params, request.preprocess.scale,
+                  Random(static_cast<std::uint64_t>(request.random_seed)));
+    scores.resize(matrix.rows());
     pipeline_.score(matrix.view(), scores.data());
-    return scores;
+    return true;
 }
 
 void Model::score(const Cells& cells, Scratch& scratch, double* scores) const {
+    if (!entities_.empty() && cells.rows > 1) return score_by_entity(cells, scratch, scores);
+    if (cells.rows > 0) for_row(cells, 0).score_alike(cells, scratch, scores);
+}
+
+/// Scores by this model, whatever the entities of the rows.
+void Model::score_alike(const Cells& cells, Scratch& scratch, double* scores) const {
     preprocess_.apply(cells, scratch.block);
     pipeline_.score(scratch.block.view(cells.rows), scores);
     for (std::size_t i = 0; i < scratch.block.rejected.size(); ++i) {
         if (scratch.block.rejected[i] != 0) scores[i] = kMissing;
+    }
+}
+
+std::size_t Model::entity_of(const Cells& cells, std::size_t row) const noexcept {
+    std::array<std::uint64_t, kMaxPartitionColumns> key;
+    const bool complete = entity_key(partition_, cells.column + features(), row, key.data());
+    return complete ? keys_.find(key.data()) : kFallback;
+}
+
+/// Brings the rows of one entity together, so that a detector still gets as many as there are.
+void Model::score_by_entity(const Cells& cells, Scratch& scratch, double* scores) const {
+    auto& order = scratch.order;
+    order.clear();
+    for (std::size_t i = 0; i < cells.rows; ++i) order.emplace_back(entity_of(cells, i), i);
+    if (std::all_of(order.begin(), order.end(),
+                    [&](const auto& place) { return place.first == order[0].first; })) {
+        return model_of_entity(order[0].first).score_alike(cells, scratch, scores);
+    }
+    std::sort(order.begin(), order.end());
+    scratch.cells.resize(features() * cells.rows);
+    scratch.pointers.resize(features());
+    scratch.scores.resize(cells.rows);
+    for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+        poll();
+        while (end < order.size() && order[end].first == order[begin].first) ++end;
+        for (std::size_t j = 0; j < features(); ++j) {
+            Cell* out = scratch.cells.data() + j * cells.rows;
+            scratch.pointers[j] = out;
+            for (std::size_t k = begin; k < end; ++k) *out++ = cells.column[j][order[k].second];
+        }
+        model_of_entity(order[begin].first)
+            .score_alike({scratch.pointers.data(), end - begin}, scratch, scratch.scores.data());
+        for (std::size_t k = begin; k < end; ++k) {
+            scores[order[k].second] = scratch.scores[k - begin];
+        }
     }
 }
 
@@ -116,16 +199,19 @@ Prediction Model::predict(double score) const {
 
 std::string Model::explain(const Cells& cells, std::size_t row, const std::string_view* texts,
                            Scratch& scratch) const {
+    if (const Model& model = for_row(cells, row); &model != this) {
+        return model.explain(cells, row, texts, scratch);
+    }
     preprocess_.apply(cells, scratch.block);
     std::vector<double> of_columns(preprocess_.columns());
     pipeline_.explain(scratch.block.view(cells.rows), row, of_columns.data());
-    std::vector<double> of_features(schema_.size(), 0.0);
+    std::vector<double> of_features(features(), 0.0);
     std::size_t column = 0;
-    for (std::size_t j = 0; j < schema_.size(); ++j) {
+    for (std::size_t j = 0; j < features(); ++j) {
         const std::size_t end = preprocess_.first_column(j + 1);
         for (; column < end; ++column) of_features[j] += of_columns[column];
     }
-    std::vector<std::size_t> order(schema_.size());
+    std::vector<std::size_t> order(features());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](auto a, auto b) { return of_features[a] > of_features[b]; });
@@ -168,94 +254,28 @@ Json Model::explain_feature(std::size_t feature, Cell cell, std::string_view tex
             {"direction", direction}};
 }
 
-std::string Model::save() const {
-    Writer out;
-    out.text(kMagic);
-    out.number(kContainerFormat);
-    save_algorithm(pipeline_.algorithm(), out);
-    save_schema(schema_, out);
-    out.text(params_.dump());
-    out.text(threshold_rule_.to_json().dump());
-    out.number(random_seed_);
-    out.number(rows_seen_);
-    out.number(rows_fitted_);
-    preprocess_.save(out);
-    calibration_.save(out);
-    out.number(threshold_);
-    pipeline_.save(out);
-    out.number(hash_bytes(out.bytes()));
-    return out.take();
-}
-
-namespace {
-
-/// The bytes before the checksum at their end.
-std::string_view checked_body(std::string_view bytes) {
-    constexpr std::size_t kChecksum = sizeof(std::uint64_t);
-    if (bytes.size() < kChecksum) throw CorruptModel("unexpected end of data");
-    const auto body = bytes.substr(0, bytes.size() - kChecksum);
-    Reader tail(bytes.substr(body.size()));
-    if (tail.number<std::uint64_t>() != hash_bytes(body)) {
-        throw CorruptModel("the checksum does not match");
-    }
-    return body;
-}
-
-Json read_json(Reader& in) {
-    try {
-        return parse_object(in.text(), "model metadata");
-    } catch (const InvalidParameter& failure) {
-        throw CorruptModel(failure.what());
-    }
-}
-
-}  // namespace
-
-Model Model::load(std::string_view bytes) {
-    Reader in(checked_body(bytes));
-    if (in.text() != kMagic) throw CorruptModel("these bytes are not a model");
-    if (in.number<std::uint16_t>() != kContainerFormat) {
-        throw CorruptModel("the model was written by a newer release");
-    }
-    const Algorithm& algorithm = load_algorithm(in);
-    Model model(algorithm, load_schema(in));
-    if (model.schema_.empty()) throw CorruptModel("the model has no features");
-    model.params_ = read_json(in);
-    const Json rule = read_json(in);
-    try {
-        model.threshold_rule_ = ThresholdRule::parse(rule);
-    } catch (const InvalidParameter& failure) {
-        throw CorruptModel(failure.what());
-    }
-    model.random_seed_ = in.number<std::int64_t>();
-    model.rows_seen_ = in.number<std::uint64_t>();
-    model.rows_fitted_ = in.number<std::uint64_t>();
-    model.preprocess_.load(in, model.schema_);
-    if (model.preprocess_.rule().impute == Impute::None && !algorithm.takes_missing) {
-        throw CorruptModel("the algorithm takes no missing values");
-    }
-    model.calibration_ = Calibration::load(in);
-    model.threshold_ = in.real(-kLargest, kLargest);
-    model.pipeline_.load(in, model.preprocess_.columns());
-    in.end();
-    return model;
-}
-
 std::string Model::describe() const {
-    Json features = Json::array();
-    for (std::size_t j = 0; j < schema_.size(); ++j) features.push_back(describe_feature(j));
-    const Json description{{"algorithm", pipeline_.algorithm().name},
-                           {"parameters", params_},
-                           {"preprocess", preprocess_.rule().to_json()},
-                           {"threshold_rule", threshold_rule_.to_json()},
-                           {"threshold", threshold_},
-                           {"random_seed", random_seed_},
-                           {"training_rows", rows_seen_},
-                           {"fitted_rows", rows_fitted_},
-                           {"calibration_scores", calibration_.size()},
-                           {"chosen", pipeline_.detector().describe()},
-                           {"format_version", kContainerFormat},
-                           {"features", std::move(features)}};
+    const bool partitioned = !partition_.empty();
+    const auto format = partitioned ? ContainerFormat::Partitioned : ContainerFormat::Plain;
+    Json list = Json::array();
+    for (std::size_t j = 0; j < features(); ++j) list.push_back(describe_feature(j));
+    Json description{{"algorithm", pipeline_.algorithm().name},
+                     {"parameters", params_},
+                     {"preprocess", preprocess_.rule().to_json()},
+                     {"threshold_rule", threshold_rule_.to_json()},
+                     {"threshold", threshold_},
+                     {"random_seed", random_seed_},
+                     {"training_rows", rows_seen_},
+                     {"fitted_rows", rows_fitted_},
+                     {"calibration_scores", calibration_.size()},
+                     {"chosen", pipeline_.detector().describe()},
+                     {"format_version", static_cast<int>(format)},
+                     {"features", std::move(list)}};
+    for (const Feature& feature : partition_) description["partition_by"].push_back(feature.name);
+    if (partitioned) {
+        description["entities"] = entities_.size();
+        description["entities_without_model"] = entities_without_model_;
+    }
     return description.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -276,7 +296,9 @@ std::size_t Model::memory_bytes() const {
     constexpr std::size_t kOfCategory = 192;
     std::size_t bytes =
         sizeof(Model) + pipeline_.memory_bytes() + calibration_.size() * sizeof(double);
-    for (std::size_t j = 0; j < schema_.size(); ++j) {
+    bytes += keys_.memory_bytes();
+    for (const Model& model : entities_) bytes += model.memory_bytes();
+    for (std::size_t j = 0; j < features(); ++j) {
         bytes += kOfFeature + preprocess_.stats(j).categories.size() * kOfCategory;
     }
     return bytes;

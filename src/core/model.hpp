@@ -1,7 +1,11 @@
 // A fitted model: the feature schema, the learned preprocessing, the detector, the calibration
-// scores and the threshold. Immutable once made.
+// scores and the threshold; of a partitioned model, such models of some entities besides. Immutable
+// once made.
 #pragma once
 
+#include <optional>
+
+#include "container.hpp"
 #include "detector.hpp"
 #include "fit_state.hpp"
 #include "pipeline.hpp"
@@ -21,20 +25,34 @@ struct Prediction {
 /// Working memory of one caller of Model::score; reused from call to call.
 struct Scratch {
     Block block;
+    std::vector<std::pair<std::size_t, std::size_t>> order;  ///< entity and row
+    std::vector<Cell> cells;
+    std::vector<const Cell*> pointers;
+    std::vector<double> scores;
 };
 
 class Model {
   public:
     /// `max_memory` bounds the detector, in bytes; that of the sample is FitState's.
     static Model fit(FitState& state, std::uint64_t max_memory = FitState::kNoLimit);
+    /// Nothing if the request has "min_rows" and fewer rows can be used.
+    static std::optional<Model> fit_if_enough(FitState& state,
+                                              std::uint64_t max_memory = FitState::kNoLimit);
     static Model load(std::string_view bytes);
     std::string save() const;
 
+    /// What a row consists of: the features, then the partition columns.
     const Schema& schema() const { return schema_; }
-    double threshold() const { return threshold_; }
 
     /// Writes one score a row; NaN for a row that {"impute": "reject"} turns away.
     void score(const Cells& cells, Scratch& scratch, double* scores) const;
+
+    /// The model that scores a row, by its entity, and that knows what the score means.
+    const Model& for_row(const Cells& cells, std::size_t row) const noexcept {
+        return entities_.empty() ? *this : model_of_entity(entity_of(cells, row));
+    }
+    bool has_entities() const { return !entities_.empty(); }
+    double threshold() const { return threshold_; }
     bool is_anomaly(double score) const { return score >= threshold_; }
     Prediction predict(double score) const;
 
@@ -48,9 +66,22 @@ class Model {
     std::size_t memory_bytes() const;
 
   private:
+    static constexpr std::size_t kFallback = EntityKeys::kNone;
+
     Model(const Algorithm& algorithm, Schema schema);
-    std::vector<double> fit_detector(const Sample& sample, const FitRequest& request,
-                                     std::uint64_t max_memory);
+    static Model load_plain(Reader& in);
+    static Model load_partitioned(Reader& in);
+    std::string save_plain() const;
+
+    bool fit_detector(const Sample& sample, const FitRequest& request, std::uint64_t max_memory,
+                      std::vector<double>& scores);
+    void score_alike(const Cells& cells, Scratch& scratch, double* scores) const;
+    void score_by_entity(const Cells& cells, Scratch& scratch, double* scores) const;
+    std::size_t entity_of(const Cells& cells, std::size_t row) const noexcept;
+    const Model& model_of_entity(std::size_t entity) const noexcept {
+        return entity == kFallback ? *this : entities_[entity];
+    }
+    std::size_t features() const { return schema_.size() - partition_.size(); }
     Json explain_feature(std::size_t feature, Cell cell, std::string_view text,
                          double contribution) const;
     Json describe_feature(std::size_t feature) const;
@@ -65,6 +96,12 @@ class Model {
     Pipeline pipeline_;
     Calibration calibration_;
     double threshold_ = 0.0;
+
+    // of a partitioned model, which itself is the fallback
+    Schema partition_;  ///< the end of schema_
+    std::uint64_t entities_without_model_ = 0;
+    EntityKeys keys_;
+    std::vector<Model> entities_;  ///< in the order of the keys; not partitioned
 };
 
 }  // namespace ad

@@ -66,9 +66,12 @@ class Reader {
         return n;
     }
 
-    std::string text() {
+    std::string text() { return std::string(view()); }
+
+    /// As text, but within the bytes that are read.
+    std::string_view view() {
         const auto n = count(1);
-        return std::string(take(n), n);
+        return {take(n), n};
     }
 
     template <typename T>

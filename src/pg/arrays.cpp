@@ -3,6 +3,7 @@
 #include "core/model.hpp"
 
 #include "module.hpp"
+#include "training.hpp"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -143,7 +144,7 @@ PGDLLEXPORT Datum _ad_predict_array(PG_FUNCTION_ARGS) {
         double score = 0.0;
         run([&] { model->score(row, *scratch, &score); });
         if (std::isnan(score)) continue;
-        const ad::Prediction prediction = model->predict(score);
+        const ad::Prediction prediction = model->for_row(row, 0).predict(score);
         MemoryContext const previous = MemoryContextSwitchTo(row_context);
         Datum values[] = {Int32GetDatum(i), BoolGetDatum(prediction.is_anomaly),
                           Float8GetDatum(score), Float8GetDatum(prediction.confidence),
@@ -169,19 +170,35 @@ PGDLLEXPORT Datum _ad_describe(PG_FUNCTION_ARGS) {
     PG_RETURN_DATUM(make_jsonb(*json));
 }
 
-/// _ad_training_bytes(parameters jsonb, model bytea, rows bigint) RETURNS bigint: an estimate for a
-/// source with the features of the model.
-PG_FUNCTION_INFO_V1(_ad_training_bytes);
-PGDLLEXPORT Datum _ad_training_bytes(PG_FUNCTION_ARGS) {
+/// _ad_training_cost(parameters jsonb, model bytea, row_count bigint, OUT bytes bigint, OUT steps
+/// float8): an estimate for a source with the features of the model.
+PG_FUNCTION_INFO_V1(_ad_training_cost);
+PGDLLEXPORT Datum _ad_training_cost(PG_FUNCTION_ARGS) {
     Jsonb* options = PG_GETARG_JSONB_P(0);
     const char* request = to_utf8(JsonbToCString(nullptr, &options->root, VARSIZE(options)));
     const ad::Model* model = load_model(PG_GETARG_BYTEA_PP(1));
     const int64 rows = PG_GETARG_INT64(2);
     const std::uint64_t max_memory = max_training_memory_bytes();
-    std::uint64_t bytes = 0;
+    ad::FitRequest::Cost cost{};
     run([&] {
-        bytes = ad::FitRequest::parse(request).training_bytes(model->schema(), rows, max_memory);
+        const auto parsed = ad::FitRequest::parse(request);
+        ad::Schema schema = model->schema();
+        if (!parsed.weight.empty()) schema.push_back({parsed.weight, ad::FeatureKind::Number});
+        cost = parsed.training_cost(schema, rows, max_memory);
     });
-    PG_RETURN_INT64(static_cast<int64>(bytes));
+    TupleDesc descriptor;
+    if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE) {
+        elog(ERROR, "return type must be a row type");
+    }
+    Datum values[] = {Int64GetDatum(static_cast<int64>(cost.bytes)), Float8GetDatum(cost.steps)};
+    bool nulls[] = {false, false};
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
+}
+
+/// _ad_fit_seconds() RETURNS float8: of the last fit, without the reading of its rows.
+PG_FUNCTION_INFO_V1(_ad_fit_seconds);
+PGDLLEXPORT Datum _ad_fit_seconds(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
+    PG_RETURN_FLOAT8(last_fit_seconds());
 }
 }

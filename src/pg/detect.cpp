@@ -56,10 +56,11 @@ struct ScoreList {
 
 void list_row(SourceScan* scan, int i, double score) {
     const auto* list = static_cast<const ScoreList*>(scan->consumer);
-    const Model* model = scan->cached->model;
-    if (std::isnan(score) || (list->only_anomalies && !model->is_anomaly(score))) return;
+    if (std::isnan(score)) return;
+    const Model& model = model_of_row(scan, i);
+    if (list->only_anomalies && !model.is_anomaly(score)) return;
     load_row(scan, i);
-    const Prediction prediction = model->predict(score);
+    const Prediction prediction = model.predict(score);
     const bool keyed = scan->key_count > 0;
     Datum values[] = {keyed ? columns_json(scan, scan->key_json) : static_cast<Datum>(0),
                       BoolGetDatum(prediction.is_anomaly),
@@ -135,7 +136,7 @@ const char* severity_of(const Prediction& prediction) {
 void keep_result(SourceScan* scan, const Detection* detection, int i, double score) {
     load_row(scan, i);
     require_key(scan);
-    const Prediction prediction = scan->cached->model->predict(score);
+    const Prediction prediction = model_of_row(scan, i).predict(score);
     const bool raw = is_selected(detection->raw_data, prediction.is_anomaly);
     const bool explained = detection->explain && prediction.is_anomaly;
     const char* severity = severity_of(prediction);
@@ -144,11 +145,12 @@ void keep_result(SourceScan* scan, const Detection* detection, int i, double sco
     add_result(detection->results,
                {{id, columns_json(scan, scan->key_json), BoolGetDatum(prediction.is_anomaly),
                  Float8GetDatum(prediction.score), Float8GetDatum(prediction.confidence),
-                 Float8GetDatum(prediction.p_value), columns_json(scan, scan->feature_json),
+                 Float8GetDatum(prediction.p_value), Float8GetDatum(prediction.threshold),
+                 columns_json(scan, scan->feature_json),
                  raw ? columns_json(scan, scan->row_json) : static_cast<Datum>(0),
                  explained ? explain_json(scan, i) : static_cast<Datum>(0),
                  severity != nullptr ? CStringGetTextDatum(severity) : static_cast<Datum>(0)},
-                {!has_id, false, false, false, false, false, false, !raw, !explained,
+                {!has_id, false, false, false, false, false, false, false, !raw, !explained,
                  severity == nullptr}});
 }
 
@@ -214,7 +216,7 @@ void detect_row(SourceScan* scan, int i, double score) {
     Batch& batch = detection->batches[detection->full];
     ++batch.records;
     if (!std::isnan(score)) {
-        const bool is_anomaly = scan->cached->model->is_anomaly(score);
+        const bool is_anomaly = model_of_row(scan, i).is_anomaly(score);
         ++batch.scored;
         batch.anomalies += is_anomaly ? 1 : 0;
         if (is_selected(detection->store, is_anomaly)) keep_result(scan, detection, i, score);
@@ -287,9 +289,8 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     SPI_connect();
     if (detection->store != Selection::None) {
         MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
-        detection->results =
-            open_results(schema, {PG_GETARG_DATUM(5), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2),
-                                  PG_GETARG_DATUM(4), scan->cached->model->threshold()});
+        detection->results = open_results(schema, {PG_GETARG_DATUM(5), PG_GETARG_DATUM(1),
+                                                   PG_GETARG_DATUM(2), PG_GETARG_DATUM(4)});
         MemoryContextSwitchTo(previous);
     }
     run_scan(scan, query);

@@ -228,12 +228,14 @@ PGDLLEXPORT Datum _ad_fit_deserialize(PG_FUNCTION_ARGS) {
     PG_RETURN_POINTER(call);
 }
 
-/// Null, as for any aggregate, when there was no row.
+/// Null, as for any aggregate, when there was no row, and when there are less than "min_rows".
 PG_FUNCTION_INFO_V1(_ad_fit_final);
 PGDLLEXPORT Datum _ad_fit_final(PG_FUNCTION_ARGS) {
     aggregate_context(fcinfo);
     if (PG_ARGISNULL(0)) PG_RETURN_NULL();
     const auto* call = reinterpret_cast<FitCall*>(PG_GETARG_POINTER(0));
-    PG_RETURN_BYTEA_P(fit_model(call->state));
+    bytea* model = fit_model(call->state);
+    if (model == nullptr) PG_RETURN_NULL();
+    PG_RETURN_BYTEA_P(model);
 }
 }

@@ -148,6 +148,8 @@ PGDLLEXPORT Datum _ad_fit_rows(PG_FUNCTION_ARGS) {
     read_query(query, &scan->receiver);
     SPI_finish();
     if (scan->state->rows_seen() == 0) PG_RETURN_NULL();
-    PG_RETURN_BYTEA_P(fit_model(scan->state));
+    bytea* model = fit_model(scan->state);
+    if (model == nullptr) PG_RETURN_NULL();
+    PG_RETURN_BYTEA_P(model);
 }
 }

@@ -43,19 +43,17 @@ constexpr Column kColumnTypes[kColumns] = {
     {"source_record_id", INT8OID, INT8ARRAYOID}, {"source_record_key", JSONBOID, JSONBARRAYOID},
     {"is_anomaly", BOOLOID, BOOLARRAYOID},       {"anomaly_score", FLOAT8OID, FLOAT8ARRAYOID},
     {"confidence", FLOAT8OID, FLOAT8ARRAYOID},   {"p_value", FLOAT8OID, FLOAT8ARRAYOID},
-    {"features", JSONBOID, JSONBARRAYOID},       {"raw_data", JSONBOID, JSONBARRAYOID},
-    {"explanation", JSONBOID, JSONBARRAYOID},    {"severity", TEXTOID, TEXTARRAYOID},
+    {"threshold", FLOAT8OID, FLOAT8ARRAYOID},    {"features", JSONBOID, JSONBARRAYOID},
+    {"raw_data", JSONBOID, JSONBARRAYOID},       {"explanation", JSONBOID, JSONBARRAYOID},
+    {"severity", TEXTOID, TEXTARRAYOID},
 };
 
 struct Constant {
     const char* name;
     Oid type;
 };
-constexpr Constant kConstantTypes[] = {{"source_table", TEXTOID},
-                                       {"model_id", TEXTOID},
-                                       {"algorithm", TEXTOID},
-                                       {"run_id", INT8OID},
-                                       {"threshold", FLOAT8OID}};
+constexpr Constant kConstantTypes[] = {
+    {"source_table", TEXTOID}, {"model_id", TEXTOID}, {"algorithm", TEXTOID}, {"run_id", INT8OID}};
 constexpr int kConstants = lengthof(kConstantTypes);
 
 }  // namespace
@@ -200,10 +198,11 @@ bool prepare_row(ResultWriter* writer) {
 const char* insert_query(Oid schema) {
     return psprintf(
         "INSERT INTO %s.anomaly_detection_results (source_table, model_id, algorithm, run_id,"
-        " threshold, source_record_id, source_record_key, is_anomaly, anomaly_score, confidence,"
-        " p_value, features, raw_data, explanation, severity)"
-        " SELECT $1, $2, $3, $4, $5, u.*"
-        " FROM ROWS FROM (pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
+        " source_record_id, source_record_key, is_anomaly, anomaly_score, confidence, p_value,"
+        " threshold, features, raw_data, explanation, severity)"
+        " SELECT $1, $2, $3, $4, u.*"
+        " FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
+        "pg_catalog.unnest($8),"
         " pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
         " pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14),"
         " pg_catalog.unnest($15)) AS u",
@@ -303,8 +302,7 @@ void close_directly(ResultWriter* writer) {
 ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     auto* writer = make_array<ResultWriter>(1);
     const Datum values[kConstants] = {constants.source_table, constants.model_id,
-                                      constants.algorithm, constants.run_id,
-                                      Float8GetDatum(constants.threshold)};
+                                      constants.algorithm, constants.run_id};
     memcpy(writer->constants, values, sizeof(values));
     writer->relation =
         table_open(get_relname_relid("anomaly_detection_results", schema), RowExclusiveLock);
@@ -319,14 +317,6 @@ ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     return writer;
 }
 
-void add_result(ResultWriter* writer, const ResultRow& row) {
-    for (int c = 0; c < kColumns; ++c) {
-        writer->values[c][writer->pending] = row.values[c];
-        writer->nulls[c][writer->pending] = row.nulls[c];
-    }
-    ++writer->pending;
-}
-
 void write_results(ResultWriter* writer) {
     if (writer->pending == 0) return;
     if (writer->insert != nullptr) {
@@ -335,6 +325,15 @@ void write_results(ResultWriter* writer) {
         write_directly(writer);
     }
     writer->pending = 0;
+}
+
+void add_result(ResultWriter* writer, const ResultRow& row) {
+    if (writer->pending == kMaxRows) write_results(writer);
+    for (int c = 0; c < kColumns; ++c) {
+        writer->values[c][writer->pending] = row.values[c];
+        writer->nulls[c][writer->pending] = row.nulls[c];
+    }
+    ++writer->pending;
 }
 
 void close_results(ResultWriter* writer) {

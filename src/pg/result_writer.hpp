@@ -14,6 +14,7 @@ struct ResultRow {
         Score,
         Confidence,
         PValue,
+        Threshold,
         Features,
         RawData,
         Explanation,
@@ -31,14 +32,14 @@ struct ResultConstants {
     Datum model_id;
     Datum algorithm;
     Datum run_id;
-    double threshold;
 };
 
 struct ResultWriter;
 
 /// Makes a writer in the current memory context. To be called within SPI.
 ResultWriter* open_results(Oid schema, const ResultConstants& constants);
-/// Keeps a row, whose values must live until write_results.
+/// Keeps a row, whose values must live until write_results; writes those before it if they are
+/// many.
 void add_result(ResultWriter* writer, const ResultRow& row);
 /// Writes the kept rows.
 void write_results(ResultWriter* writer);

@@ -68,16 +68,20 @@ bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
     auto* scan = reinterpret_cast<SourceScan*>(self);
     MemoryContext const previous = MemoryContextSwitchTo(scan->block_memory);
     const int i = scan->rows_in_block;
+    if (scan->accept != nullptr && !scan->accept(scan, slot, i)) {
+        MemoryContextSwitchTo(previous);
+        return true;
+    }
     slot_getsomeattrs(slot, scan->last_attribute);
     for (int j = 0; j < scan->features; ++j) {
         const int attribute = scan->feature_attributes[j];
-        scan->cells[j * SourceScan::kBlock + i] = read_cell(
+        scan->cells[static_cast<std::size_t>(j) * scan->block_rows + i] = read_cell(
             scan->converters[j], slot->tts_values[attribute], slot->tts_isnull[attribute]);
     }
     if (scan->keep_rows) scan->rows[i] = ExecCopySlotMinimalTuple(slot);
     ++scan->rows_in_block;
     MemoryContextSwitchTo(previous);
-    if (scan->rows_in_block == SourceScan::kBlock) score_block(scan);
+    if (scan->rows_in_block == scan->block_rows) score_block(scan);
     return true;
 }
 
@@ -107,19 +111,22 @@ SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool ke
     scan->block_memory =
         AllocSetContextCreate(CurrentMemoryContext, "anomaly_detect block", ALLOCSET_DEFAULT_SIZES);
     scan->cached = pin_model(model_id, schema, CurrentMemoryContext);
+    scan->block_rows =
+        scan->cached->model->has_entities() ? SourceScan::kEntitiesBlock : SourceScan::kBlock;
     scan->features = static_cast<int>(scan->cached->model->schema().size());
     scan->keep_rows = keep_rows;
     read_keys(scan, keys);
     scan->converters = make_array<Converter>(scan->features);
     scan->feature_attributes = make_array<int>(scan->features);
     scan->texts = make_array<std::string_view>(scan->features);
-    scan->cells = make_array<Cell>(static_cast<std::size_t>(scan->features) * SourceScan::kBlock);
+    const auto rows = static_cast<std::size_t>(scan->block_rows);
+    scan->cells =
+        static_cast<Cell*>(palloc_extended(sizeof(Cell) * scan->features * rows, MCXT_ALLOC_HUGE));
     scan->columns = make_array<const Cell*>(scan->features);
     scan->one_row = make_array<const Cell*>(scan->features);
-    for (int j = 0; j < scan->features; ++j)
-        scan->columns[j] = scan->cells + j * SourceScan::kBlock;
-    scan->scores = make_array<double>(SourceScan::kBlock);
-    scan->rows = make_array<MinimalTuple>(SourceScan::kBlock);
+    for (int j = 0; j < scan->features; ++j) scan->columns[j] = scan->cells + j * rows;
+    scan->scores = make_array<double>(rows);
+    scan->rows = make_array<MinimalTuple>(rows);
     scan->scratch = own<Scratch>(CurrentMemoryContext, [] { return Scratch(); });
     return scan;
 }

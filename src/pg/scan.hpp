@@ -15,13 +15,19 @@ namespace ad::pg {
 
 struct SourceScan {
     static constexpr int kBlock = 512;
+    /// Of a partitioned model, so that detectors get more than a few rows of each entity at once.
+    static constexpr int kEntitiesBlock = 16384;
 
     DestReceiver receiver;  ///< must come first: the executor only knows this part
     const CachedModel* cached;
+    int block_rows;  ///< rows of a full block
     int key_count;
     const char* const* key_names;
     bool keep_rows;  ///< whether load_row is to work
 
+    /// Where there is one, called for each row that comes, before it becomes row i of the block;
+    /// false leaves it out.
+    bool (*accept)(SourceScan* scan, TupleTableSlot* slot, int i);
     /// Called for each row of a block in order. `score` is NaN if the model rejects the row.
     void (*consume)(SourceScan* scan, int i, double score);
     /// Called after each block, with the memory context that is reset after it.
@@ -66,6 +72,12 @@ void require_one_query(bool started);
 
 /// The place of a column in a query's rows; raises if there is none.
 int find_column(TupleDesc descriptor, const char* name);
+
+/// The model that row i of the block was scored by.
+inline const Model& model_of_row(const SourceScan* scan, int i) {
+    const Cells cells{scan->columns, static_cast<std::size_t>(scan->rows_in_block)};
+    return scan->cached->model->for_row(cells, i);
+}
 
 /// Makes row i of the block the row at hand.
 void load_row(SourceScan* scan, int i);

@@ -6,6 +6,7 @@
 extern "C" {
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #if PG_VERSION_NUM >= 160000
@@ -83,7 +84,10 @@ double score_row(ScoreCall* call) {
     return score;
 }
 
-Prediction predict_row(ScoreCall* call) { return call->cached->model->predict(score_row(call)); }
+/// The model that scores the row in `source`.
+const Model& model_of_row(const ScoreCall* call) {
+    return call->cached->model->for_row(call->source->block(), 0);
+}
 
 Datum prediction_tuple(ScoreCall* call, FunctionCallInfo fcinfo, const Prediction& prediction) {
     if (call->result == nullptr) {
@@ -120,14 +124,15 @@ PGDLLEXPORT Datum ad_score(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(ad_is_anomaly);
 PGDLLEXPORT Datum ad_is_anomaly(PG_FUNCTION_ARGS) {
     ScoreCall* call = begin_call(fcinfo, false);
-    PG_RETURN_BOOL(call->cached->model->is_anomaly(score_row(call)));
+    PG_RETURN_BOOL(model_of_row(call).is_anomaly(score_row(call)));
 }
 
 /// ad_predict(model text, VARIADIC "any") RETURNS ad_prediction
 PG_FUNCTION_INFO_V1(ad_predict);
 PGDLLEXPORT Datum ad_predict(PG_FUNCTION_ARGS) {
     ScoreCall* call = begin_call(fcinfo, false);
-    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, predict_row(call)));
+    const ad::Prediction prediction = model_of_row(call).predict(score_row(call));
+    PG_RETURN_DATUM(prediction_tuple(call, fcinfo, prediction));
 }
 
 /// ad_explain(model text, VARIADIC "any") RETURNS jsonb
@@ -140,5 +145,19 @@ PGDLLEXPORT Datum ad_explain(PG_FUNCTION_ARGS) {
                                             *call->scratch);
     });
     PG_RETURN_DATUM(make_jsonb(*json));
+}
+
+/// _ad_inputs(model_id text) RETURNS text[]: the columns that make a row, in the order of ad_score.
+PG_FUNCTION_INFO_V1(_ad_inputs);
+PGDLLEXPORT Datum _ad_inputs(PG_FUNCTION_ARGS) {
+    const CachedModel* cached = pin_model(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+                                          extension_schema(fcinfo), CurrentMemoryContext);
+    const ad::Schema& schema = cached->model->schema();
+    auto* names = static_cast<Datum*>(palloc(sizeof(Datum) * schema.size()));
+    for (std::size_t j = 0; j < schema.size(); ++j) {
+        names[j] = CStringGetTextDatum(from_utf8(schema[j].name.data(), schema[j].name.size()));
+    }
+    PG_RETURN_ARRAYTYPE_P(
+        construct_array(names, static_cast<int>(schema.size()), TEXTOID, -1, false, TYPALIGN_INT));
 }
 }

@@ -6,6 +6,7 @@
 #include "module.hpp"
 
 extern "C" {
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
@@ -51,11 +52,26 @@ Converter feature_converter(const char* column, Oid type) {
     return converter;
 }
 
+namespace {
+
+double fit_seconds = 0.0;
+
+}  // namespace
+
+double last_fit_seconds() { return fit_seconds; }
+
 bytea* fit_model(FitState* state) {
     const std::uint64_t max_memory = max_training_memory_bytes();
-    const auto* bytes = own<std::string>(CurrentMemoryContext,
-                                         [&] { return Model::fit(*state, max_memory).save(); });
-    return make_bytea(*bytes);
+    instr_time begin, end;
+    INSTR_TIME_SET_CURRENT(begin);
+    const auto* bytes = own<std::string>(CurrentMemoryContext, [&] {
+        const auto model = Model::fit_if_enough(*state, max_memory);
+        return model ? model->save() : std::string();
+    });
+    INSTR_TIME_SET_CURRENT(end);
+    INSTR_TIME_SUBTRACT(end, begin);
+    fit_seconds = INSTR_TIME_GET_DOUBLE(end);
+    return bytes->empty() ? nullptr : make_bytea(*bytes);
 }
 
 }  // namespace ad::pg

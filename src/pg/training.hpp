@@ -29,7 +29,10 @@ std::uint64_t hash_content(const FitState* state, const Cell* cells);
 /// How the values of a column become cells; raises if it cannot be a feature.
 Converter feature_converter(const char* column, Oid type);
 
-/// The bytes of the model that the rows make.
+/// The bytes of the model that the rows make; null if "min_rows" wants more of them.
 bytea* fit_model(FitState* state);
+
+/// How long the last fit of this process took, without the reading of its rows.
+double last_fit_seconds();
 
 }  // namespace ad::pg

@@ -72,10 +72,29 @@ CREATE FUNCTION _ad_describe(model bytea) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_describe(bytea) IS 'what the bytes of a model say about it';
 
-CREATE FUNCTION _ad_training_bytes(parameters jsonb, model bytea, row_count bigint) RETURNS bigint
+CREATE FUNCTION _ad_training_cost(parameters jsonb, model bytea, row_count bigint, OUT bytes bigint, OUT steps float8)
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_training_bytes(jsonb, bytea, bigint) IS
-'estimated memory of a training with the features of a model; an error where the training would be refused';
+COMMENT ON FUNCTION _ad_training_cost(jsonb, bytea, bigint) IS
+'estimated memory of a training with the features of a model, and its steps, to which time is proportional; an error where the training would be refused';
+
+CREATE FUNCTION _ad_fit_seconds() RETURNS float8
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_fit_seconds() IS 'how long the last fit of this session took, without the reading of its rows';
+
+CREATE FUNCTION _ad_inputs(model_id text) RETURNS text[]
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_inputs(text) IS
+'the columns that a model takes, in the order of ad_score: its features, then its partition columns';
+
+CREATE FUNCTION _ad_entity_key(VARIADIC "any") RETURNS bytea
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_entity_key("any") IS
+'the entity that values of partition columns name, as scoring tells them apart; null if one is missing';
+
+CREATE FUNCTION _ad_join_entities(fallback bytea, query text) RETURNS bytea
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_join_entities(bytea, text) IS
+'a partitioned model of one for all rows and those that a query returns, each behind the key of its entity';
 
 CREATE FUNCTION _ad_fit_array(parameters jsonb, data float8[]) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

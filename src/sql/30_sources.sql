@@ -85,7 +85,9 @@ END
 $$;
 COMMENT ON FUNCTION _ad_record_key(regclass, text) IS 'columns that identify the rows of a source; an error if there are none';
 
-CREATE FUNCTION _ad_features(source regclass, feature_columns text[]) RETURNS text[]
+CREATE FUNCTION _ad_features(
+    source regclass, feature_columns text[], argument text DEFAULT 'feature_columns', excluded text[] DEFAULT '{}'
+) RETURNS text[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
@@ -100,7 +102,7 @@ BEGIN
         FROM pg_attribute
         WHERE attrelid = source AND attnum > 0 AND NOT attisdropped
           AND _ad_feature_kind(atttypid) IS NOT NULL
-          AND attname <> ALL (_ad_key_columns(source));
+          AND attname <> ALL (_ad_key_columns(source) || excluded);
         IF features IS NULL THEN
             RAISE EXCEPTION 'relation % has no column that can be a feature', source
                 USING ERRCODE = 'invalid_parameter_value',
@@ -109,15 +111,17 @@ BEGIN
         RETURN features;
     END IF;
     IF cardinality(feature_columns) = 0 OR array_ndims(feature_columns) > 1 THEN
-        RAISE EXCEPTION 'feature_columns must be a list of at least one column'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Null stands for every column that can be a feature.';
+        RAISE EXCEPTION '% must be a list of at least one column', argument
+            USING ERRCODE = 'invalid_parameter_value', HINT = CASE argument
+                WHEN 'feature_columns' THEN 'Null stands for every column that can be a feature.' ELSE 'Leave it out for one model of all rows.' END;
     END IF;
     FOREACH feature IN ARRAY feature_columns LOOP
         SELECT * INTO found FROM pg_attribute
         WHERE attrelid = source AND attname = feature AND attnum > 0 AND NOT attisdropped;
         IF feature IS NULL THEN
-            RAISE EXCEPTION 'feature_columns must not contain null'
-                USING ERRCODE = 'null_value_not_allowed', HINT = 'Null in place of the list stands for every column that can be a feature.';
+            RAISE EXCEPTION '% must not contain null', argument
+                USING ERRCODE = 'null_value_not_allowed', HINT = CASE argument
+                    WHEN 'feature_columns' THEN 'Null in place of the list stands for every column that can be a feature.' ELSE 'Name columns.' END;
         ELSIF found.attname IS NULL THEN
             RAISE EXCEPTION 'column "%" of relation % does not exist', feature, source
                 USING ERRCODE = 'undefined_column', HINT = format('The columns that can be features are: %s.', (
@@ -128,7 +132,7 @@ BEGIN
                 USING ERRCODE = 'datatype_mismatch',
                       HINT = 'Features are numbers, booleans, dates and times, or categories (text, enum, uuid, network addresses).';
         ELSIF feature = ANY (features) THEN
-            RAISE EXCEPTION 'column "%" is named twice in feature_columns', feature
+            RAISE EXCEPTION 'column "%" is named twice in %', feature, argument
                 USING ERRCODE = 'duplicate_column', HINT = 'Name each column once.';
         END IF;
         features := features || feature;
@@ -136,8 +140,57 @@ BEGIN
     RETURN features;
 END
 $$;
-COMMENT ON FUNCTION _ad_features(regclass, text[]) IS
-'checked feature columns; null stands for every usable column but the primary key';
+COMMENT ON FUNCTION _ad_features(regclass, text[], text, text[]) IS
+'checked feature columns; null stands for every usable column but the primary key and those that are excluded';
+
+CREATE FUNCTION _ad_column_type(source regclass, column_name text) RETURNS regtype
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    found oid := (SELECT a.atttypid FROM pg_attribute a
+                  WHERE a.attrelid = source AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped);
+BEGIN
+    PERFORM _ad_source(source);
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'column "%" of relation % does not exist', column_name, source
+            USING ERRCODE = 'undefined_column';
+    END IF;
+    WHILE (SELECT t.typtype FROM pg_type t WHERE t.oid = found) = 'd' LOOP
+        found := (SELECT t.typbasetype FROM pg_type t WHERE t.oid = found);
+    END LOOP;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION _ad_column_type(regclass, text) IS 'type of a column of a source, of a domain its base type';
+
+CREATE FUNCTION _ad_label(source regclass, label_column text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    type regtype;
+    label text;
+BEGIN
+    IF label_column IS NULL THEN
+        RAISE EXCEPTION 'label_column must not be null'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Name the column that says which rows are known anomalies.';
+    END IF;
+    type := _ad_column_type(source, label_column);
+    label := (SELECT format('%I.%I', relname, label_column) FROM pg_class WHERE oid = source);
+    IF type = 'boolean'::regtype THEN
+        RETURN label;
+    ELSIF type IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN
+        RETURN format('(%s OPERATOR(pg_catalog.<>) ''0'')', label);
+    ELSIF type IN ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype) THEN
+        RETURN format('CASE WHEN %1$s OPERATOR(pg_catalog.<>) ''NaN'' THEN %1$s OPERATOR(pg_catalog.<>) ''0'' END', label);
+    END IF;
+    RAISE EXCEPTION 'label_column "%" is of type %, neither boolean nor a number', label_column, type
+        USING ERRCODE = 'datatype_mismatch', HINT = 'A label is true or not 0 for a known anomaly, null where nothing is known.';
+END
+$$;
+COMMENT ON FUNCTION _ad_label(regclass, text) IS
+'boolean expression for a column of labels: true for known anomalies, null where nothing is known';
 
 CREATE FUNCTION _ad_identity(source regclass) RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE

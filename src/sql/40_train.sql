@@ -2,7 +2,8 @@
 
 CREATE FUNCTION _ad_fit_options(
     algorithm text, parameters jsonb, preprocess jsonb, threshold jsonb, features text[],
-    identity_columns integer, sample_size bigint, random_seed bigint
+    identity_columns integer, sample_size bigint, random_seed bigint,
+    partition_columns integer DEFAULT NULL, weight text DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -11,6 +12,8 @@ AS $$
         'algorithm', coalesce(algorithm, _ad_setting('anomaly_detect.default_algorithm')),
         'identity_columns', identity_columns,
         'sample_size', sample_size,
+        'partition_columns', partition_columns,
+        'weight', weight,
         'random_seed', coalesce(random_seed, _ad_setting('anomaly_detect.random_seed')::bigint)))
         || jsonb_build_object(
         'features', features,
@@ -18,7 +21,7 @@ AS $$
         'preprocess', coalesce(preprocess, '{}'),
         'threshold', coalesce(threshold, '{}'))
 $$;
-COMMENT ON FUNCTION _ad_fit_options(text, jsonb, jsonb, jsonb, text[], integer, bigint, bigint) IS
+COMMENT ON FUNCTION _ad_fit_options(text, jsonb, jsonb, jsonb, text[], integer, bigint, bigint, integer, text) IS
 'the first argument of ad_fit, with settings for what is null';
 
 CREATE FUNCTION _ad_fit_rows(query text, options jsonb, identity text[]) RETURNS bytea
@@ -26,31 +29,47 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_fit_rows(text, jsonb, text[]) IS
 'ad_fit over the rows of a query, in this process: takes the columns of the rows that it keeps only';
 
+CREATE FUNCTION _ad_columns(source regclass, columns text[], separator text DEFAULT ', ') RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT string_agg(format('%I.%I', c.relname, u.name), separator ORDER BY u.n)
+    FROM unnest(columns) WITH ORDINALITY u(name, n), pg_class c WHERE c.oid = source
+$$;
+COMMENT ON FUNCTION _ad_columns(regclass, text[], text) IS 'qualified columns of a source, joined by a separator; null if there are none';
+
+CREATE FUNCTION _ad_fit_call(source regclass, features text[], options jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- a function takes at most 100 arguments
+    SELECT format('%s.ad_fit(%L::pg_catalog.jsonb, %s)', '@extschema@',
+                  options || jsonb_build_object('identity_columns', cardinality(identity)),
+                  concat_ws(', ', _ad_columns(source, identity),
+                            CASE WHEN cardinality(features) + cardinality(identity) > 90 THEN _ad_row_of(source)
+                                 ELSE _ad_columns(source, features) END))
+    FROM _ad_identity(source) identity
+$$;
+COMMENT ON FUNCTION _ad_fit_call(regclass, text[], jsonb) IS 'call of the aggregate ad_fit for the rows of a source';
+
 CREATE FUNCTION _ad_fit_query(source regclass, features text[], options jsonb, condition text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    max_plain_arguments constant integer := 90;
     name text := _ad_source(source);
-    relation text := (SELECT relname FROM pg_class WHERE oid = source);
     identity text[] := _ad_identity(source);
-    identifiers text := (SELECT string_agg(format('%I.%I, ', relation, k), '' ORDER BY n) FROM unnest(identity) WITH ORDINALITY u(k, n));
-    columns text := (SELECT string_agg(format('%I.%I', relation, f), ', ' ORDER BY n) FROM unnest(features) WITH ORDINALITY u(f, n));
+    identifiers text := _ad_columns(source, identity) || ', ';
+    columns text := _ad_columns(source, features);
     of_table boolean := EXISTS (SELECT FROM pg_class WHERE oid = source AND relkind IN ('r', 'p', 'm'))
                         AND has_table_privilege(source, 'SELECT');
 BEGIN
     IF cardinality(identity) > 0 AND current_setting('max_parallel_workers_per_gather') <> '0' THEN
-        IF cardinality(features) + cardinality(identity) > max_plain_arguments THEN
-            columns := _ad_row_of(source);
-        END IF;
-        RETURN format('SELECT %s.ad_fit(%L::pg_catalog.jsonb, %s%s) FROM %s WHERE %s', '@extschema@',
-                      options || jsonb_build_object('identity_columns', cardinality(identity)),
-                      identifiers, columns, name, condition);
+        RETURN format('SELECT %s FROM %s WHERE %s', _ad_fit_call(source, features, options), name, condition);
     END IF;
     -- all columns of a table come as they are stored; chosen ones are taken out of every row
     IF of_table THEN
-        columns := format('%I.*', relation);
+        columns := (SELECT format('%I.*', relname) FROM pg_class WHERE oid = source);
         identifiers := CASE WHEN identity <@ ARRAY['tableoid', 'ctid'] THEN identifiers END;
     END IF;
     RETURN format('SELECT %s._ad_fit_rows(%L, %L::pg_catalog.jsonb, %L)', '@extschema@',
@@ -60,7 +79,51 @@ $$;
 COMMENT ON FUNCTION _ad_fit_query(regclass, text[], jsonb, text) IS
 'query that fits a model on a source: by a parallel aggregate, or in this process where parallel query is off';
 
-CREATE FUNCTION _ad_fit_source(
+CREATE FUNCTION _ad_entity_rows() RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS 'SELECT 30';
+COMMENT ON FUNCTION _ad_entity_rows() IS 'rows that an entity needs for a model of its own, at least';
+
+CREATE FUNCTION _ad_entities_query(
+    source regclass, features text[], options jsonb, condition text, more text DEFAULT ''
+) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    last integer := cardinality(features) - CASE WHEN options ? 'weight' THEN 1 ELSE 0 END;
+    partition text[] := features[last - (options->'partition_columns')::integer + 1:last];
+BEGIN
+    RETURN format('SELECT %s._ad_entity_key(%s), %s%s FROM %s WHERE %s AND %s IS NOT NULL GROUP BY 1', '@extschema@',
+                  _ad_columns(source, partition), _ad_fit_call(source, features, options), more, _ad_source(source),
+                  condition, _ad_columns(source, partition, ' IS NOT NULL AND '));
+END
+$$;
+COMMENT ON FUNCTION _ad_entities_query(regclass, text[], jsonb, text, text) IS
+'query for the key and the model of each entity of a source, and what more is asked for';
+
+CREATE FUNCTION _ad_fit_entities(
+    source regclass, features text[], options jsonb, condition text, fallback bytea, caller_path text
+) RETURNS bytea
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+-- one entity after the other: the memory of the states is not the planner's to know
+SET enable_hashagg = off
+SET enable_sort = on
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    query text := _ad_entities_query(source, features, options || jsonb_build_object('min_rows', _ad_entity_rows()), condition);
+BEGIN
+    PERFORM set_config('search_path', caller_path, true);
+    RETURN @extschema@._ad_join_entities(fallback, query);
+END
+$$;
+COMMENT ON FUNCTION _ad_fit_entities(regclass, text[], jsonb, text, bytea, text) IS
+'fits a model for each entity that has enough rows, beside the one of all rows';
+
+CREATE FUNCTION _ad_fit_rest(
     source regclass, features text[], options jsonb, condition text, caller_path text
 ) RETURNS bytea
 LANGUAGE plpgsql
@@ -80,6 +143,24 @@ BEGIN
         RAISE EXCEPTION 'there are no rows to train on in %', _ad_source(source)
             USING ERRCODE = 'data_exception',
                   HINT = 'The source is empty, where_clause excludes every row, or row-level security hides them.';
+    END IF;
+    RETURN model;
+END
+$$;
+COMMENT ON FUNCTION _ad_fit_rest(regclass, text[], jsonb, text, text) IS
+'fits a model on all rows of a source: of a partitioned model, the fallback';
+
+CREATE FUNCTION _ad_fit_source(
+    source regclass, features text[], options jsonb, condition text, caller_path text
+) RETURNS bytea
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    model bytea := _ad_fit_rest(source, features, options, condition, caller_path);
+BEGIN
+    IF options ? 'partition_columns' THEN
+        model := _ad_fit_entities(source, features, options, condition, model, caller_path);
     END IF;
     RETURN model;
 END
@@ -119,7 +200,9 @@ BEGIN
             (about->'threshold_rule') || jsonb_build_object('threshold', about->'threshold'),
             (about->>'training_rows')::bigint, (about->>'random_seed')::bigint,
             (about->>'format_version')::integer, length(model),
-            jsonb_build_object('fitted_rows', about->'fitted_rows', 'calibration_scores', about->'calibration_scores'));
+            (SELECT jsonb_object_agg(a.key, a.value) FROM jsonb_each(about) a
+             WHERE a.key IN ('fitted_rows', 'calibration_scores', 'chosen', 'partition_by', 'entities', 'entities_without_model')
+               AND a.value <> 'null'));
     EXCEPTION WHEN unique_violation THEN
         IF current_setting('transaction_isolation') <> 'read committed' THEN
             RAISE EXCEPTION 'could not serialize access to model "%"', model_name
@@ -160,10 +243,70 @@ END
 $$;
 COMMENT ON FUNCTION _ad_check_training(text) IS 'fails early where a training could not be stored';
 
+CREATE FUNCTION _ad_training_features(
+    source regclass, feature_columns text[], label_column text, partition_by text[], weight_column text
+) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    others text[] := partition_by || array_remove(ARRAY[label_column, weight_column], NULL);
+    features text[];
+    twice text;
+BEGIN
+    IF partition_by IS NOT NULL THEN
+        PERFORM _ad_features(source, partition_by, 'partition_by');
+    END IF;
+    features := _ad_features(source, feature_columns, excluded => others);
+    IF weight_column IS NOT NULL
+        AND _ad_column_type(source, weight_column) NOT IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'real'::regtype,
+                                                           'double precision'::regtype, 'numeric'::regtype) THEN
+        RAISE EXCEPTION 'weight_column "%" is of type %, which is no number', weight_column, _ad_column_type(source, weight_column)
+            USING ERRCODE = 'datatype_mismatch', HINT = 'A row counts by its weight, from 0; null is 0.';
+    END IF;
+    twice := (SELECT c FROM unnest(features || others) c GROUP BY c HAVING count(*) > 1 ORDER BY c LIMIT 1);
+    IF twice IS NOT NULL THEN
+        RAISE EXCEPTION 'column "%" cannot be both of: %', twice, concat_ws(', ',
+                CASE WHEN twice = ANY (features) THEN 'feature_columns' END, CASE WHEN twice = label_column THEN 'label_column' END,
+                CASE WHEN twice = ANY (partition_by) THEN 'partition_by' END, CASE WHEN twice = weight_column THEN 'weight_column' END)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Without feature_columns, such columns are left out of the features.';
+    END IF;
+    RETURN features;
+END
+$$;
+COMMENT ON FUNCTION _ad_training_features(regclass, text[], text, text[], text) IS
+'features of a training, after checks of the columns that are none';
+
+CREATE FUNCTION _ad_training_condition(
+    source regclass, condition text, time_column text, exclude_windows tstzrange[]
+) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF (time_column IS NULL) <> (exclude_windows IS NULL) THEN
+        RAISE EXCEPTION 'time_column and exclude_windows go together'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Rows whose time_column is in one of exclude_windows are left out.';
+    ELSIF time_column IS NULL THEN
+        RETURN condition;
+    END IF;
+    PERFORM _ad_features(source, ARRAY[time_column]);
+    IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname = time_column
+                   AND _ad_feature_kind(a.atttypid) IN ('timestamp', 'date')) THEN
+        RAISE EXCEPTION 'time_column "%" is neither a timestamp nor a date', time_column
+            USING ERRCODE = 'datatype_mismatch', HINT = 'Exclude rows by other columns with where_clause.';
+    END IF;
+    RETURN format('%s AND NOT COALESCE(%I::pg_catalog.timestamptz OPERATOR(pg_catalog.<@) ANY (%L::pg_catalog.tstzrange[]), false)',
+                  condition, time_column, exclude_windows);
+END
+$$;
+COMMENT ON FUNCTION _ad_training_condition(regclass, text, text, tstzrange[]) IS
+'condition that also leaves out rows in windows of time';
+
 CREATE FUNCTION _ad_train(
     source regclass, feature_columns text[], model_name text, algorithm text, parameters jsonb,
-    condition text, description text, preprocess jsonb, threshold jsonb, time_column text,
-    exclude_windows tstzrange[], sample_size bigint, random_seed bigint, activate boolean, caller_path text
+    condition text, description text, preprocess jsonb, threshold jsonb, label_column text, partition_by text[], time_column text,
+    exclude_windows tstzrange[], sample_size bigint, random_seed bigint, activate boolean, weight_column text, caller_path text
 ) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -171,49 +314,49 @@ AS $$
 DECLARE
     started timestamptz := clock_timestamp();
     source_name text := _ad_source(source);
-    features text[] := _ad_features(source, feature_columns);
+    features text[] := _ad_training_features(source, feature_columns, label_column, partition_by, weight_column);
+    inputs text[] := array_remove(features || partition_by || weight_column, NULL);
+    seen text := _ad_training_condition(source, condition, time_column, exclude_windows);
+    label text := CASE WHEN label_column IS NOT NULL THEN _ad_label(source, label_column) END;
     name text := coalesce(model_name, (SELECT relname FROM pg_class WHERE oid = source));
     model bytea;
+    new_id text;
+    metrics jsonb;
 BEGIN
     PERFORM _ad_check_training(name);
-    IF (time_column IS NULL) <> (exclude_windows IS NULL) THEN
-        RAISE EXCEPTION 'time_column and exclude_windows go together'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Rows whose time_column is in one of exclude_windows are left out.';
-    ELSIF time_column IS NOT NULL THEN
-        PERFORM _ad_features(source, ARRAY[time_column]);
-        IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attname = time_column
-                       AND _ad_feature_kind(a.atttypid) IN ('timestamp', 'date')) THEN
-            RAISE EXCEPTION 'time_column "%" is neither a timestamp nor a date', time_column
-                USING ERRCODE = 'datatype_mismatch', HINT = 'Exclude rows by other columns with where_clause.';
-        END IF;
-        condition := format('%s AND NOT COALESCE(%I::pg_catalog.timestamptz OPERATOR(pg_catalog.<@) ANY (%L::pg_catalog.tstzrange[]), false)',
-                            condition, time_column, exclude_windows);
-    END IF;
     model := _ad_fit_source(
-        source, features,
-        _ad_fit_options(algorithm, parameters, preprocess, threshold, features, NULL, sample_size, random_seed),
-        condition, caller_path);
-    RETURN _ad_register(name, model, source_name, description, coalesce(activate, true),
+        source, inputs,
+        _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, random_seed,
+                        cardinality(partition_by), weight_column),
+        concat(seen, ' AND NOT COALESCE(' || label || ', false)'), caller_path);
+    new_id := _ad_register(name, model, source_name, description, coalesce(activate, true),
         jsonb_build_object('training_seconds', round(extract(epoch FROM clock_timestamp() - started), 3)));
+    IF label IS NOT NULL THEN
+        metrics := _ad_evaluate_source(source, new_id, label, seen, caller_path);
+        UPDATE model_registry r SET performance_metrics = r.performance_metrics || metrics WHERE r.model_id = new_id;
+    END IF;
+    RETURN new_id;
 END
 $$;
-COMMENT ON FUNCTION _ad_train(regclass, text[], text, text, jsonb, text, text, jsonb, jsonb, text, tstzrange[], bigint, bigint, boolean, text) IS
+COMMENT ON FUNCTION _ad_train(regclass, text[], text, text, jsonb, text, text, jsonb, jsonb, text, text[], text, tstzrange[], bigint, bigint, boolean, text, text) IS
 'ad_train with a pinned search_path';
 
 CREATE FUNCTION ad_train(
     source regclass, feature_columns text[] DEFAULT NULL, model_name text DEFAULT NULL,
     algorithm text DEFAULT NULL, parameters jsonb DEFAULT '{}', where_clause text DEFAULT NULL,
     description text DEFAULT NULL, preprocess jsonb DEFAULT '{}', threshold jsonb DEFAULT '{}',
+    label_column text DEFAULT NULL, partition_by text[] DEFAULT NULL,
     time_column text DEFAULT NULL, exclude_windows tstzrange[] DEFAULT NULL,
-    sample_size bigint DEFAULT NULL, random_seed bigint DEFAULT NULL, activate boolean DEFAULT true
+    sample_size bigint DEFAULT NULL, random_seed bigint DEFAULT NULL, activate boolean DEFAULT true,
+    weight_column text DEFAULT NULL
 ) RETURNS text
 LANGUAGE sql
 BEGIN ATOMIC
     SELECT _ad_train(source, feature_columns, model_name, algorithm, parameters,
-        _ad_check_condition(where_clause), description, preprocess, threshold, time_column,
-        exclude_windows, sample_size, random_seed, activate, current_setting('search_path'));
+        _ad_check_condition(where_clause), description, preprocess, threshold, label_column, partition_by, time_column,
+        exclude_windows, sample_size, random_seed, activate, weight_column, current_setting('search_path'));
 END;
-COMMENT ON FUNCTION ad_train(regclass, text[], text, text, jsonb, text, text, jsonb, jsonb, text, tstzrange[], bigint, bigint, boolean) IS
+COMMENT ON FUNCTION ad_train(regclass, text[], text, text, jsonb, text, text, jsonb, jsonb, text, text[], text, tstzrange[], bigint, bigint, boolean, text) IS
 'learns a model from the columns of a source, stores it as a new version and returns its model_id';
 
 CREATE FUNCTION ad_train_data(
@@ -239,70 +382,3 @@ END
 $$;
 COMMENT ON FUNCTION ad_train_data(float8[], text[], text, text, jsonb, text, jsonb, jsonb, bigint, bigint, boolean) IS
 'learns a model from the rows of a two-dimensional array and returns its model_id';
-
-CREATE FUNCTION _ad_validate(
-    source regclass, feature_columns text[], algorithm text, parameters jsonb, where_clause text, caller_path text
-) RETURNS TABLE (check_name text, status text, detail text, suggestion text)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-DECLARE
-    started timestamptz := clock_timestamp();
-    features text[];
-    model bytea;
-    about jsonb;
-    bytes bigint;
-    feature jsonb;
-    seconds numeric;
-    message text;
-    hint text;
-BEGIN
-    -- A training on a small sample reads every row, checks every option and stores nothing.
-    BEGIN
-        features := _ad_features(source, feature_columns);
-        model := _ad_fit_source(source, features,
-            _ad_fit_options(algorithm, parameters, NULL, NULL, features, NULL, 1000, NULL),
-            _ad_check_condition(where_clause), caller_path);
-        about := _ad_describe(model);
-        bytes := _ad_training_bytes(_ad_fit_options(algorithm, parameters, NULL, NULL, features, NULL, NULL, NULL), model,
-                                    (about->>'training_rows')::bigint);
-    EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-        RETURN QUERY SELECT 'training', 'error', message, nullif(hint, '');
-        RETURN;
-    END;
-    seconds := round(extract(epoch FROM clock_timestamp() - started), 3);
-    RETURN QUERY SELECT 'rows', CASE WHEN (about->>'training_rows')::bigint < 100 THEN 'warning' ELSE 'ok' END,
-        format('%s rows', about->>'training_rows'),
-        CASE WHEN (about->>'training_rows')::bigint < 100 THEN 'Few rows make coarse p-values; train on more of them.' END;
-    FOR feature IN SELECT f FROM jsonb_array_elements(about->'features') f LOOP
-        RETURN QUERY SELECT 'nulls of ' || quote_ident(feature->>'feature'),
-            CASE WHEN (feature->>'missing_fraction')::float8 > 0.5 THEN 'warning' ELSE 'ok' END,
-            format('%s %% missing', round((feature->>'missing_fraction')::numeric * 100, 1)),
-            CASE WHEN (feature->>'missing_fraction')::float8 > 0.5 THEN 'Leave the column out, or choose an "impute" policy.' END;
-        IF feature->'quantiles'->0 = feature->'quantiles'->20
-           OR feature->>'kind' = 'category' AND (SELECT count(*) FROM jsonb_object_keys(feature->'categories')) < 2 THEN
-            RETURN QUERY SELECT 'values of ' || quote_ident(feature->>'feature'), 'warning',
-                'constant in the sample', 'Leave the column out: it cannot tell rows apart.';
-        END IF;
-    END LOOP;
-    RETURN QUERY SELECT 'memory', 'ok',
-        format('about %s kB, of %s allowed', bytes / 1024 + 1, CASE WHEN _ad_setting('anomaly_detect.max_training_memory') = '-1'
-            THEN current_setting('maintenance_work_mem') ELSE _ad_setting('anomaly_detect.max_training_memory') END), NULL;
-    RETURN QUERY SELECT 'time', 'ok', format('about %s seconds', seconds), NULL;
-END
-$$;
-COMMENT ON FUNCTION _ad_validate(regclass, text[], text, jsonb, text, text) IS 'ad_validate with a pinned search_path';
-
-CREATE FUNCTION ad_validate(
-    source regclass, feature_columns text[] DEFAULT NULL, algorithm text DEFAULT NULL,
-    parameters jsonb DEFAULT '{}', where_clause text DEFAULT NULL
-) RETURNS TABLE (check_name text, status text, detail text, suggestion text)
-LANGUAGE sql
-BEGIN ATOMIC
-    SELECT v.check_name, v.status, v.detail, v.suggestion
-    FROM _ad_validate(source, feature_columns, algorithm, parameters, where_clause, current_setting('search_path')) v;
-END;
-COMMENT ON FUNCTION ad_validate(regclass, text[], text, jsonb, text) IS
-'dry run of a training: rows, nulls, constant columns, memory and time; stores nothing';
-

@@ -40,18 +40,21 @@ $$;
 COMMENT ON FUNCTION _ad_resolve(text, text) IS
 'the version that a model reference names; without one, the newest active model of the source';
 
-CREATE FUNCTION _ad_select(source regclass, columns text[], condition text, ordering text DEFAULT '') RETURNS text
+CREATE FUNCTION _ad_select(
+    source regclass, columns text[], condition text, ordering text DEFAULT '', expression text DEFAULT NULL
+) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT format('SELECT %s FROM %s WHERE %s%s',
+    SELECT format('SELECT %s%s FROM %s WHERE %s%s',
                   coalesce((SELECT string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n)
                             FROM (SELECT k, min(n) AS n FROM unnest(columns) WITH ORDINALITY u(k, n) GROUP BY k) d),
-                           quote_ident(c.relname) || '.*'),
+                           quote_ident(c.relname) || '.*'), ', ' || expression,
                   _ad_source(source), condition, ordering)
     FROM pg_class c WHERE c.oid = source
 $$;
-COMMENT ON FUNCTION _ad_select(regclass, text[], text, text) IS 'query for columns of a source; null stands for all of them';
+COMMENT ON FUNCTION _ad_select(regclass, text[], text, text, text) IS
+'query for columns of a source, null stands for all of them, and an expression';
 
 CREATE FUNCTION _ad_score_rows(query text, model_id text, keys text[], only_anomalies boolean, explain boolean)
 RETURNS TABLE (record_key jsonb, is_anomaly boolean, anomaly_score float8, confidence float8,
@@ -69,10 +72,11 @@ AS $$
 DECLARE
     chosen model_registry := _ad_resolve(model, _ad_source(source));
     keys text[] := CASE WHEN id_column IS NULL THEN _ad_key_columns(source) ELSE _ad_record_key(source, id_column) END;
+    inputs text[] := _ad_inputs(chosen.model_id);
     query text;
 BEGIN
-    PERFORM _ad_features(source, chosen.feature_columns);
-    query := _ad_select(source, keys || chosen.feature_columns, condition);
+    PERFORM _ad_features(source, inputs);
+    query := _ad_select(source, keys || inputs, condition);
     PERFORM set_config('search_path', caller_path, true);
     RETURN QUERY SELECT * FROM @extschema@._ad_score_rows(query, chosen.model_id, keys,
         coalesce(only_anomalies, false), coalesce(explain, false));
@@ -94,6 +98,49 @@ END;
 COMMENT ON FUNCTION ad_scores(regclass, text, text, boolean, boolean, text) IS
 'scores the rows of a source and stores nothing; rows that the model rejects are left out';
 
+CREATE FUNCTION _ad_evaluate_rows(query text, model_id text) RETURNS jsonb
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_evaluate_rows(text, text) IS
+'runs a query, whose last column is a label, and compares the scores of its rows with it';
+
+CREATE FUNCTION _ad_evaluate_source(source regclass, model_id text, label text, condition text, caller_path text) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    inputs text[] := _ad_inputs(model_id);
+    query text;
+BEGIN
+    PERFORM _ad_features(source, inputs);
+    query := _ad_select(source, inputs, condition, expression => label);
+    PERFORM set_config('search_path', caller_path, true);
+    RETURN @extschema@._ad_evaluate_rows(query, model_id);
+END
+$$;
+COMMENT ON FUNCTION _ad_evaluate_source(regclass, text, text, text, text) IS
+'compares the scores of a version with labels, with the search_path of the caller';
+
+CREATE FUNCTION _ad_evaluate(model text, source regclass, label_column text, condition text, caller_path text) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    chosen model_registry := _ad_resolve(model);
+BEGIN
+    RETURN jsonb_build_object('model_id', chosen.model_id)
+        || _ad_evaluate_source(source, chosen.model_id, _ad_label(source, label_column), condition, caller_path);
+END
+$$;
+COMMENT ON FUNCTION _ad_evaluate(text, regclass, text, text, text) IS 'ad_evaluate with a pinned search_path';
+
+CREATE FUNCTION ad_evaluate(model text, source regclass, label_column text, where_clause text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT _ad_evaluate(model, source, label_column, _ad_check_condition(where_clause), current_setting('search_path'));
+END;
+COMMENT ON FUNCTION ad_evaluate(text, regclass, text, text) IS
+'how well a model tells the rows of a source that are labelled as anomalies from those that are labelled as normal';
+
 CREATE FUNCTION ad_detect_data(
     data float8[], features text[] DEFAULT NULL, algorithm text DEFAULT NULL,
     parameters jsonb DEFAULT '{}', include_explanations boolean DEFAULT false, model_id text DEFAULT NULL
@@ -113,10 +160,10 @@ BEGIN
     ELSE
         chosen := _ad_resolve(model_id);
         model := (SELECT a.data FROM model_artifacts a WHERE a.model_id = chosen.model_id);
-        IF features IS NOT NULL AND features <> chosen.feature_columns THEN
+        IF features IS NOT NULL AND features <> _ad_inputs(chosen.model_id) THEN
             RAISE EXCEPTION 'features do not match those of model "%"', chosen.model_id
                 USING ERRCODE = 'invalid_parameter_value',
-                      DETAIL = format('They are, in this order: %s.', array_to_string(chosen.feature_columns, ', '));
+                      DETAIL = format('They are, in this order: %s.', array_to_string(_ad_inputs(chosen.model_id), ', '));
         END IF;
     END IF;
     info := _ad_describe(model);

@@ -46,6 +46,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     chosen model_registry := _ad_resolve(model, _ad_source(source));
+    inputs text[] := _ad_inputs(chosen.model_id);
 BEGIN
     IF pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean THEN
         RAISE EXCEPTION 'cannot store the results of a detection in a read-only transaction'
@@ -54,13 +55,13 @@ BEGIN
         RAISE EXCEPTION 'batch_size must be at least 1, not %', coalesce(batch_size::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'It is the number of rows in a batch.';
     ELSIF feature_columns IS NOT NULL
-        AND NOT (feature_columns @> chosen.feature_columns AND feature_columns <@ chosen.feature_columns) THEN
+        AND NOT (feature_columns @> chosen.feature_columns AND feature_columns <@ inputs) THEN
         RAISE EXCEPTION 'feature_columns do not match the features of model "%"', chosen.model_id
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('They are: %s.', array_to_string(chosen.feature_columns, ', ')),
                   HINT = 'Leave feature_columns out to use the features of the model.';
     END IF;
-    PERFORM _ad_features(source, chosen.feature_columns);
+    PERFORM _ad_features(source, inputs);
     RETURN chosen;
 END
 $$;
@@ -85,7 +86,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    query text := _ad_select(source, CASE WHEN options->>'raw_data' = 'none' THEN keys || chosen.feature_columns END,
+    query text := _ad_select(source, CASE WHEN options->>'raw_data' = 'none' THEN keys || _ad_inputs(chosen.model_id) END,
                              condition, ordering);
     source_name text := _ad_source(source);
     store text := options->>'store';

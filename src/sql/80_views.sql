@@ -1,9 +1,11 @@
 -- Views. With security_invoker, so that row-level security sees the user who asks.
 
 CREATE VIEW ad_algorithms WITH (security_invoker = true) AS
-SELECT a.name, a.family, a.summary, a.score_scale, a.takes_missing, a.parameters, a.paper
+SELECT a.name, a.family, a.summary, a.score_scale, a.takes_missing, a.takes_categories, a.takes_weights, a.random, a.scale,
+       a.max_columns, a.parameters, a.paper
 FROM jsonb_to_recordset(_ad_algorithms()) AS a(
-    name text, family text, summary text, score_scale text, takes_missing boolean, parameters jsonb, paper text);
+    name text, family text, summary text, score_scale text, takes_missing boolean, takes_categories boolean,
+    takes_weights boolean, random boolean, scale text, max_columns integer, parameters jsonb, paper text);
 COMMENT ON VIEW ad_algorithms IS 'the algorithms, with the type, default, range and help of each parameter';
 
 CREATE VIEW ad_model_versions WITH (security_invoker = true) AS

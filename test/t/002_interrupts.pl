@@ -15,6 +15,7 @@ make_readings($node, 100_000);
 $node->safe_psql('postgres', q(SELECT ad_train('readings', ARRAY['a', 'b'], 'm', random_seed => 1)));
 # more than any machine stores in the time that the test takes
 $node->safe_psql('postgres', q(CREATE VIEW many_readings AS SELECT id + 100000 * n AS id, a, b FROM readings, generate_series(0, 99) n));
+$node->safe_psql('postgres', q(CREATE VIEW entities AS SELECT a, b, id % 1000 AS entity, id % 100 = 0 AS bad FROM many_readings));
 my $huge = q(ad_train('readings', ARRAY['a', 'b', 'c'], 'huge', parameters => '{"n_estimators": 10000, "max_samples": 65536}'));
 my $big_memory = q(SET anomaly_detect.max_training_memory = '1TB';);
 
@@ -22,6 +23,9 @@ my $big_memory = q(SET anomaly_detect.max_training_memory = '1TB';);
 
 my @work = (
 	[ 'training', "$big_memory\nSELECT $huge;", [ 0.2, 2 ] ],
+	# in the fallback's scan, and in the sort or the fits behind it
+	[ 'training entities', q(SELECT ad_train('entities', ARRAY['a', 'b'], 'entities', partition_by => ARRAY['entity'], label_column => 'bad');), [ 0.3, 6 ] ],
+	[ 'ad_evaluate', q(SELECT ad_evaluate('m', 'entities', 'bad');), [ 0.5 ] ],
 	[ 'scoring', q(SELECT sum(ad_score('m', a, b)) FROM readings, generate_series(1, 1000);), [ 0.3, 1 ] ],
 	[ 'ad_detect', q(SELECT ad_detect('many_readings', NULL, 'm', options => '{"id_column": "id"}');), [ 0.3, 0.8 ] ],
 	[ 'scoring an array', q(SELECT ad_detect_data((SELECT array_agg(ARRAY[i, i]::float8[]) FROM generate_series(1, 2000000) i),

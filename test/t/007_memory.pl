@@ -13,6 +13,7 @@ my $node = start_node('memory', [], 'shared_buffers = 4MB', 'jit = off', 'max_pa
 	'work_mem = 4MB', 'max_wal_size = 4GB');
 $node->safe_psql('postgres', 'CREATE EXTENSION anomaly_detect');
 make_readings($node, 800_000);
+$node->safe_psql('postgres', q(CREATE VIEW entities AS SELECT *, id % 500 AS entity, id % 100 = 0 AS bad FROM readings));
 
 my $now = q((regexp_match(pg_read_file('/proc/self/status'), 'VmRSS:\s+(\d+)'))[1]::integer);
 my $peak = q((regexp_match(pg_read_file('/proc/self/status'), 'VmHWM:\s+(\d+)'))[1]::integer);
@@ -28,6 +29,10 @@ my $base = peak_of('SELECT length(ad_fit(\'{}\', a)) FROM (SELECT a FROM reading
 note("a session that has trained on 100 rows: $base kB");
 for my $case (
 	[ 'ad_train', q(SELECT ad_train('readings', ARRAY['a', 'b', 'c'], 'm', parameters => '{"n_estimators": 20}', where_clause => 'id <= %d')) ],
+	[ 'ad_train of 500 entities', q(SELECT ad_train('entities', ARRAY['a', 'b'], 'entities', 'mad', where_clause => 'id <= %d',
+		partition_by => ARRAY['entity'], label_column => 'bad', sample_size => 200)) ],
+	[ 'ad_evaluate', q(SELECT ad_evaluate('m', 'entities', 'bad', 'id <= %d')) ],
+	[ 'ad_detect by entity', q(SELECT ad_detect('entities', NULL, 'entities', 'id <= %d', options => '{"store": "none", "id_column": "id"}')) ],
 	[ 'ad_detect', q(SELECT ad_detect('readings', NULL, 'm', 'id <= %d', options => '{"store": "anomalies"}')) ],
 	[ 'ad_detect_batches', q(CALL ad_detect_batches('readings', NULL, 'm', 'id <= %d', options => '{"store": "anomalies"}')) ],
 	[ 'ad_detect that stores all rows', q(SELECT ad_detect('readings', NULL, 'm', 'id <= %d', options => '{"raw_data": "all"}')), 50_000 ],

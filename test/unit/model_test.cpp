@@ -219,7 +219,7 @@ Model with_replaced(const std::string& from, const std::string& to) {
 
 TEST(Model, SaysWhatIsWrong) {
     const std::string head = "ADMODEL\n";
-    expect_error<CorruptModel>([&] { with_replaced(head + '\1', head + '\2'); }, {"newer"});
+    expect_error<CorruptModel>([&] { with_replaced(head + '\1', head + '\3'); }, {"newer"});
     expect_error<CorruptModel>([&] { with_replaced(head, "ADNODEL\n"); }, {"not a model"});
     expect_error<CorruptModel>([] { with_replaced("isolation_forest", "isolation_garden"); },
                                {"unknown algorithm"});

@@ -1,0 +1,140 @@
+-- The dry run of a training.
+
+CREATE FUNCTION _ad_count_entities(
+    source regclass, features text[], options jsonb, condition text, caller_path text, OUT entities bigint, OUT fitted bigint, OUT fitted_rows bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET enable_hashagg = off
+SET enable_sort = on
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    -- what a training reads, without the fits: it takes as long
+    nothing jsonb := options || '{"sample_size": 1, "min_rows": 1000000}';
+    query text := format(
+        'SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE n OPERATOR(pg_catalog.>=) %1$s), '
+        'pg_catalog.sum(n) FILTER (WHERE n OPERATOR(pg_catalog.>=) %1$s)::pg_catalog.int8 '
+        'FROM (%2$s) AS e(key, model, n) WHERE key IS NOT NULL AND model IS NULL',
+        _ad_entity_rows(), _ad_entities_query(source, features, nothing, condition, ', pg_catalog.count(*)'));
+BEGIN
+    PERFORM set_config('search_path', caller_path, true);
+    EXECUTE query INTO entities, fitted, fitted_rows;
+END
+$$;
+COMMENT ON FUNCTION _ad_count_entities(regclass, text[], jsonb, text, text) IS
+'entities of a source, those that get a model of their own, and the rows of these';
+
+CREATE FUNCTION _ad_validate_features(about jsonb)
+RETURNS TABLE (check_name text, status text, detail text, suggestion text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT c.* FROM jsonb_array_elements(about->'features') WITH ORDINALITY t(f, n), LATERAL (
+        SELECT 1, 'nulls of ' || quote_ident(f->>'feature'), CASE WHEN missing > 0.5 THEN 'warning' ELSE 'ok' END,
+               format('%s %% missing', round(missing::numeric * 100, 1)),
+               CASE WHEN missing > 0.5 THEN 'Leave the column out, or choose an "impute" policy.' END
+        FROM CAST(f->>'missing_fraction' AS float8) missing
+        UNION ALL
+        SELECT 2, 'values of ' || quote_ident(f->>'feature'), 'warning', 'constant in the sample', 'Leave the column out: it cannot tell rows apart.'
+        WHERE f->'quantiles'->0 = f->'quantiles'->20
+           OR f->>'kind' = 'category' AND (SELECT count(*) FROM jsonb_object_keys(f->'categories')) < 2
+    ) AS k(i, check_name, status, detail, suggestion), LATERAL (SELECT k.check_name, k.status, k.detail, k.suggestion) c
+    ORDER BY n, i
+$$;
+COMMENT ON FUNCTION _ad_validate_features(jsonb) IS 'what the description of a model says about nulls and constant columns';
+
+CREATE FUNCTION _ad_validate(
+    source regclass, feature_columns text[], algorithm text, parameters jsonb, where_clause text, preprocess jsonb, threshold jsonb,
+    label_column text, partition_by text[], time_column text, exclude_windows tstzrange[], sample_size bigint, weight_column text,
+    caller_path text
+) RETURNS TABLE (check_name text, status text, detail text, suggestion text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    tried_rows constant bigint := least(sample_size, 1000);
+    allowed constant text := _ad_setting('anomaly_detect.max_training_memory');
+    started timestamptz := clock_timestamp();
+    inputs text[];
+    options jsonb;
+    condition text;
+    model bytea;
+    about jsonb;
+    training_rows bigint;
+    tried record;
+    whole record;
+    of_entity record;
+    counted record;
+    tried_seconds float8;
+    read_seconds float8;
+    fit_seconds float8;
+    message text;
+    hint text;
+BEGIN
+    -- A training on a small sample reads every row, checks every option and stores nothing.
+    BEGIN
+        inputs := array_remove(_ad_training_features(source, feature_columns, label_column, partition_by, weight_column)
+                               || partition_by || weight_column, NULL);
+        condition := concat(_ad_training_condition(source, _ad_check_condition(where_clause), time_column, exclude_windows),
+                            CASE WHEN label_column IS NOT NULL THEN ' AND NOT COALESCE(' || _ad_label(source, label_column) || ', false)' END);
+        options := _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, NULL,
+                                   cardinality(partition_by), weight_column);
+        model := _ad_fit_rest(source, inputs, options || jsonb_build_object('sample_size', tried_rows), condition, caller_path);
+        tried_seconds := _ad_fit_seconds();
+        read_seconds := greatest(extract(epoch FROM clock_timestamp() - started) - tried_seconds, 0);
+        about := _ad_describe(model);
+        training_rows := about->'training_rows';
+        SELECT * INTO tried FROM _ad_training_cost(options, model, least(tried_rows, training_rows));
+        SELECT * INTO whole FROM _ad_training_cost(options, model, training_rows);
+        fit_seconds := tried_seconds * greatest(whole.steps / nullif(tried.steps, 0), 1);
+        IF partition_by IS NOT NULL THEN
+            started := clock_timestamp();
+            SELECT * INTO counted FROM _ad_count_entities(source, inputs, options, condition, caller_path);
+            read_seconds := read_seconds + extract(epoch FROM clock_timestamp() - started);
+            IF counted.fitted > 0 THEN
+                SELECT * INTO of_entity FROM _ad_training_cost(options, model, counted.fitted_rows / counted.fitted);
+                fit_seconds := fit_seconds + counted.fitted * tried_seconds * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
+            END IF;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+        RETURN QUERY SELECT 'training', 'error', message, nullif(hint, '');
+        RETURN;
+    END;
+    RETURN QUERY SELECT 'rows', CASE WHEN training_rows < 100 THEN 'warning' ELSE 'ok' END,
+        format('%s rows', training_rows),
+        CASE WHEN training_rows < 100 THEN 'Few rows make coarse p-values; train on more of them.' END;
+    RETURN QUERY SELECT f.* FROM _ad_validate_features(about) f;
+    IF partition_by IS NOT NULL THEN
+        RETURN QUERY SELECT 'entities', CASE WHEN counted.fitted = 0 THEN 'warning' ELSE 'ok' END,
+            format('%s of %s have the %s rows for a model of their own', counted.fitted, counted.entities, _ad_entity_rows()),
+            CASE WHEN counted.fitted = 0 THEN 'Partition by columns with fewer different values.' END;
+    END IF;
+    RETURN QUERY SELECT 'memory', 'ok',
+        format('about %s kB, of %s allowed', whole.bytes / 1024 + 1,
+               CASE WHEN allowed = '-1' THEN current_setting('maintenance_work_mem') ELSE allowed END), NULL;
+    RETURN QUERY SELECT 'time', CASE WHEN read_seconds + fit_seconds > 60 THEN 'warning' ELSE 'ok' END,
+        format('about %s seconds', round((read_seconds + fit_seconds)::numeric, 3)),
+        CASE WHEN read_seconds + fit_seconds <= 60 THEN NULL
+             WHEN fit_seconds > read_seconds THEN 'Reduce "sample_size", or choose an algorithm or parameters that take less time.'
+             ELSE 'Most of it reads the rows: leave some out by where_clause.' END;
+END
+$$;
+COMMENT ON FUNCTION _ad_validate(regclass, text[], text, jsonb, text, jsonb, jsonb, text, text[], text, tstzrange[], bigint, text, text) IS
+'ad_validate with a pinned search_path';
+
+CREATE FUNCTION ad_validate(
+    source regclass, feature_columns text[] DEFAULT NULL, algorithm text DEFAULT NULL,
+    parameters jsonb DEFAULT '{}', where_clause text DEFAULT NULL, preprocess jsonb DEFAULT '{}', threshold jsonb DEFAULT '{}',
+    label_column text DEFAULT NULL, partition_by text[] DEFAULT NULL, time_column text DEFAULT NULL,
+    exclude_windows tstzrange[] DEFAULT NULL, sample_size bigint DEFAULT NULL, weight_column text DEFAULT NULL
+) RETURNS TABLE (check_name text, status text, detail text, suggestion text)
+LANGUAGE sql
+BEGIN ATOMIC
+    SELECT v.check_name, v.status, v.detail, v.suggestion
+    FROM _ad_validate(source, feature_columns, algorithm, parameters, where_clause, preprocess, threshold, label_column, partition_by,
+                      time_column, exclude_windows, sample_size, weight_column, current_setting('search_path')) v;
+END;
+COMMENT ON FUNCTION ad_validate(regclass, text[], text, jsonb, text, jsonb, jsonb, text, text[], text, tstzrange[], bigint, text) IS
+'dry run of a training: rows, nulls, constant columns, entities, memory and time; stores nothing';
