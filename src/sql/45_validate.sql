@@ -44,6 +44,44 @@ AS $$
 $$;
 COMMENT ON FUNCTION _ad_validate_features(jsonb) IS 'what the description of a model says about nulls and constant columns';
 
+CREATE FUNCTION _ad_try_training(
+    source regclass, inputs text[], options jsonb, condition text, caller_path text, OUT about jsonb, OUT rows bigint,
+    OUT bytes bigint, OUT read_seconds float8, OUT fit_seconds float8, OUT entities bigint, OUT fitted bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    tried_rows constant bigint := least((options->'sample_size')::bigint, 1000);
+    started timestamptz := clock_timestamp();
+    model bytea := _ad_fit_rest(source, inputs, options || jsonb_build_object('sample_size', tried_rows), condition, caller_path);
+    tried_seconds float8 := _ad_fit_seconds();
+    tried record;
+    whole record;
+    of_entity record;
+    fitted_rows bigint;
+BEGIN
+    read_seconds := greatest(extract(epoch FROM clock_timestamp() - started) - tried_seconds, 0);
+    about := _ad_describe(model);
+    rows := about->'training_rows';
+    SELECT * INTO tried FROM _ad_training_cost(options, model, least(tried_rows, rows));
+    SELECT * INTO whole FROM _ad_training_cost(options, model, rows);
+    bytes := whole.bytes;
+    fit_seconds := tried_seconds * greatest(whole.steps / nullif(tried.steps, 0), 1);
+    IF options ? 'partition_columns' THEN
+        started := clock_timestamp();
+        SELECT * INTO entities, fitted, fitted_rows FROM _ad_count_entities(source, inputs, options, condition, caller_path);
+        read_seconds := read_seconds + extract(epoch FROM clock_timestamp() - started);
+        IF fitted > 0 THEN
+            SELECT * INTO of_entity FROM _ad_training_cost(options, model, fitted_rows / fitted);
+            fit_seconds := fit_seconds + fitted * tried_seconds * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_try_training(regclass, text[], jsonb, text, text) IS
+'what a fit on a small sample of a source, and its steps, say of the training itself';
+
 CREATE FUNCTION _ad_validate(
     source regclass, feature_columns text[], algorithm text, parameters jsonb, where_clause text, preprocess jsonb, threshold jsonb,
     label_column text, partition_by text[], time_column text, exclude_windows tstzrange[], sample_size bigint, weight_column text,
@@ -53,22 +91,11 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    tried_rows constant bigint := least(sample_size, 1000);
     allowed constant text := _ad_setting('anomaly_detect.max_training_memory');
-    started timestamptz := clock_timestamp();
     inputs text[];
-    options jsonb;
     condition text;
-    model bytea;
-    about jsonb;
-    training_rows bigint;
     tried record;
-    whole record;
-    of_entity record;
-    counted record;
-    tried_seconds float8;
-    read_seconds float8;
-    fit_seconds float8;
+    seconds float8;
     message text;
     hint text;
 BEGIN
@@ -78,46 +105,28 @@ BEGIN
                                || partition_by || weight_column, NULL);
         condition := concat(_ad_training_condition(source, _ad_check_condition(where_clause), time_column, exclude_windows),
                             CASE WHEN label_column IS NOT NULL THEN ' AND NOT COALESCE(' || _ad_label(source, label_column) || ', false)' END);
-        options := _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, NULL,
-                                   cardinality(partition_by), weight_column);
-        model := _ad_fit_rest(source, inputs, options || jsonb_build_object('sample_size', tried_rows), condition, caller_path);
-        tried_seconds := _ad_fit_seconds();
-        read_seconds := greatest(extract(epoch FROM clock_timestamp() - started) - tried_seconds, 0);
-        about := _ad_describe(model);
-        training_rows := about->'training_rows';
-        SELECT * INTO tried FROM _ad_training_cost(options, model, least(tried_rows, training_rows));
-        SELECT * INTO whole FROM _ad_training_cost(options, model, training_rows);
-        fit_seconds := tried_seconds * greatest(whole.steps / nullif(tried.steps, 0), 1);
-        IF partition_by IS NOT NULL THEN
-            started := clock_timestamp();
-            SELECT * INTO counted FROM _ad_count_entities(source, inputs, options, condition, caller_path);
-            read_seconds := read_seconds + extract(epoch FROM clock_timestamp() - started);
-            IF counted.fitted > 0 THEN
-                SELECT * INTO of_entity FROM _ad_training_cost(options, model, counted.fitted_rows / counted.fitted);
-                fit_seconds := fit_seconds + counted.fitted * tried_seconds * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
-            END IF;
-        END IF;
+        SELECT * INTO tried FROM _ad_try_training(source, inputs,
+            _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, NULL, cardinality(partition_by), weight_column),
+            condition, caller_path);
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
         RETURN QUERY SELECT 'training', 'error', message, nullif(hint, '');
         RETURN;
     END;
-    RETURN QUERY SELECT 'rows', CASE WHEN training_rows < 100 THEN 'warning' ELSE 'ok' END,
-        format('%s rows', training_rows),
-        CASE WHEN training_rows < 100 THEN 'Few rows make coarse p-values; train on more of them.' END;
-    RETURN QUERY SELECT f.* FROM _ad_validate_features(about) f;
-    IF partition_by IS NOT NULL THEN
-        RETURN QUERY SELECT 'entities', CASE WHEN counted.fitted = 0 THEN 'warning' ELSE 'ok' END,
-            format('%s of %s have the %s rows for a model of their own', counted.fitted, counted.entities, _ad_entity_rows()),
-            CASE WHEN counted.fitted = 0 THEN 'Partition by columns with fewer different values.' END;
-    END IF;
+    seconds := tried.read_seconds + tried.fit_seconds;
+    RETURN QUERY SELECT 'rows', CASE WHEN tried.rows < 100 THEN 'warning' ELSE 'ok' END, format('%s rows', tried.rows),
+        CASE WHEN tried.rows < 100 THEN 'Few rows make coarse p-values; train on more of them.' END;
+    RETURN QUERY SELECT f.* FROM _ad_validate_features(tried.about) f;
+    RETURN QUERY SELECT 'entities', CASE WHEN tried.fitted = 0 THEN 'warning' ELSE 'ok' END,
+        format('%s of %s have the %s rows for a model of their own', tried.fitted, tried.entities, _ad_entity_rows()),
+        CASE WHEN tried.fitted = 0 THEN 'Partition by columns with fewer different values.' END
+    WHERE partition_by IS NOT NULL;
     RETURN QUERY SELECT 'memory', 'ok',
-        format('about %s kB, of %s allowed', whole.bytes / 1024 + 1,
+        format('about %s kB, of %s allowed', tried.bytes / 1024 + 1,
                CASE WHEN allowed = '-1' THEN current_setting('maintenance_work_mem') ELSE allowed END), NULL;
-    RETURN QUERY SELECT 'time', CASE WHEN read_seconds + fit_seconds > 60 THEN 'warning' ELSE 'ok' END,
-        format('about %s seconds', round((read_seconds + fit_seconds)::numeric, 3)),
-        CASE WHEN read_seconds + fit_seconds <= 60 THEN NULL
-             WHEN fit_seconds > read_seconds THEN 'Reduce "sample_size", or choose an algorithm or parameters that take less time.'
+    RETURN QUERY SELECT 'time', CASE WHEN seconds > 60 THEN 'warning' ELSE 'ok' END, format('about %s seconds', round(seconds::numeric, 3)),
+        CASE WHEN seconds <= 60 THEN NULL
+             WHEN tried.fit_seconds > tried.read_seconds THEN 'Reduce "sample_size", or choose an algorithm or parameters that take less time.'
              ELSE 'Most of it reads the rows: leave some out by where_clause.' END;
 END
 $$;
