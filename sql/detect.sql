@@ -199,7 +199,7 @@ SELECT * FROM ad_validate('poor', algorithm => 'mad', parameters => '{"x": 1}');
 -- 100 rows of one number: 11 cells of 8 bytes each; a forest of 100 trees: up to 200 nodes of 24 bytes each
 CREATE TABLE hundred AS SELECT i::float8 AS v FROM generate_series(1, 100) i;
 SELECT detail FROM ad_validate('hundred') WHERE check_name = 'memory';
-SELECT check_name, status, detail FROM ad_validate('hundred', parameters => '{"n_estimators": 10000, "max_samples": 65536}') WHERE check_name = 'memory';
+SELECT check_name, status, detail FROM ad_validate('hundred', parameters => '{"n_estimators": 5000, "max_samples": 65536}') WHERE check_name = 'memory';
 SET anomaly_detect.max_training_memory = '1MB';
 SELECT check_name, status, detail FROM ad_validate('hundred', parameters => '{"n_estimators": 10000}');
 RESET anomaly_detect.max_training_memory;

@@ -51,6 +51,7 @@ WHERE model_id = 'all_types@1' AND feature IN ('c_text', 'c_char', 'c_enum', 'c_
 SELECT a.name, count(ad_train('all_types', ARRAY[c.attname::text], 'alone', a.name)) AS models
 FROM ad_algorithms a, pg_attribute c
 WHERE c.attrelid = 'all_types'::regclass AND c.attname LIKE 'c\_%' AND _ad_feature_kind(c.atttypid) IS NOT NULL
+  AND (a.name <> 'rare_category' OR _ad_feature_kind(c.atttypid) = 'category')
 GROUP BY 1 ORDER BY 1;
 
 --
@@ -92,7 +93,7 @@ WHERE name IN ('plain', 'some_view', 'mat', 'parted', 'parent', 'temporary') ORD
 SELECT ad_train('plain', ARRAY['b', 'a'], 'described', 'isolation_forest', '{"n_estimators": 10, "contamination": 0.1}',
                 'a < 10', 'a model for this test', random_seed => 42);
 \x on
-SELECT model_id, name, algorithm, version, source_table, feature_columns, parameters - 'max_samples' AS parameters,
+SELECT model_id, name, algorithm, version, source_table, feature_columns, (SELECT jsonb_object_agg(k, parameters->k) FROM unnest(ARRAY['n_estimators', 'max_samples', 'bootstrap']) k) AS parameters,
        performance_metrics ? 'training_seconds' AS timed, is_active, description, owner = current_user::regrole AS mine,
        status, aliases, preprocess, threshold - 'threshold' AS threshold, (threshold->>'threshold')::float8 > 0 AS has_threshold,
        training_rows, random_seed, format_version, metadata
