@@ -66,18 +66,19 @@ float category_code(std::uint32_t seed, std::uint32_t column, float category) {
     return static_cast<float>(h >> 8) * 0x1p-23F - 1.0F;
 }
 
-PlaneBlock::PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes) : columns_(columns) {
+PlaneBlock::PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes, std::size_t capacity)
+    : columns_(columns), stride_((capacity + 15) / 16) {
     for (std::uint32_t j = 0; j < columns.size() && codes; ++j) {
         if (columns[j].categories > 0) coded_.push_back(j);
     }
-    lines_.resize((columns.size() + coded_.size()) * kLines);
+    lines_.resize((columns.size() + coded_.size()) * stride_);
 }
 
 void PlaneBlock::take(const Columns& rows, std::size_t first, std::size_t count) {
     count_ = count;
     missing_ = false;
     for (std::size_t j = 0; j < columns_.size(); ++j) {
-        float* out = &lines_[j * kLines].value[0];
+        float* out = &lines_[j * stride_].value[0];
         const double* in = rows.column[j] + first;
         for (std::size_t i = 0; i < count; ++i) {
             out[i] = columns_[j].apply(in[i]);
@@ -86,14 +87,14 @@ void PlaneBlock::take(const Columns& rows, std::size_t first, std::size_t count)
     }
     for (std::size_t k = 0; k < coded_.size(); ++k) {
         const float* in = column(coded_[k]);
-        std::copy_n(in, count, &lines_[(columns_.size() + k) * kLines].value[0]);
+        std::copy_n(in, count, &lines_[(columns_.size() + k) * stride_].value[0]);
     }
 }
 
 void PlaneBlock::prepare(const PlaneTree& tree) {
     for (std::size_t k = 0; k < coded_.size(); ++k) {
         const float* in = column(columns_.size() + k);
-        float* out = &lines_[coded_[k] * kLines].value[0];
+        float* out = &lines_[coded_[k] * stride_].value[0];
         for (std::size_t i = 0; i < count_; ++i)
             out[i] = category_code(tree.seed, coded_[k], in[i]);
     }
@@ -166,7 +167,7 @@ void PlaneForest::fit(const Training& training, const ForestSettings& settings, 
 }
 
 void PlaneForest::walk(const Columns& rows, std::uint64_t* sums) const {
-    PlaneBlock block(columns_, codes_);
+    PlaneBlock block(columns_, codes_, std::min(PlaneBlock::kRows, rows.rows));
     for (std::size_t first = 0; first < rows.rows; first += PlaneBlock::kRows) {
         block.take(rows, first, std::min(PlaneBlock::kRows, rows.rows - first));
         std::fill_n(sums + first, block.rows(), 0);
@@ -192,7 +193,7 @@ bool PlaneForest::sum_by_kernel(const Columns& rows, const PlaneLoops& loops,
                                 std::uint64_t* sums) const {
     if (kernel_ == nullptr) kernel_ = std::make_unique<PlaneKernel>(trees_, penalizes_range_);
     if (!kernel_->usable()) return false;
-    PlaneBlock block(columns_, codes_);
+    PlaneBlock block(columns_, codes_, PlaneBlock::kRows);
     for (std::size_t first = 0; first < rows.rows; first += PlaneBlock::kRows) {
         block.take(rows, first, std::min(PlaneBlock::kRows, rows.rows - first));
         kernel_->sum_paths(trees_, columns_, block, loops, sums + first);
@@ -210,7 +211,7 @@ void PlaneForest::sum_paths(const Columns& rows, std::uint64_t* sums) const {
 
 void PlaneForest::explain(const Columns& rows, std::size_t row, double share,
                           double* contributions) const {
-    PlaneBlock block(columns_, codes_);
+    PlaneBlock block(columns_, codes_, 1);
     block.take(rows, row, 1);
     for (const PlaneTree& tree : trees_) {
         block.prepare(tree);

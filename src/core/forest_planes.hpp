@@ -71,25 +71,27 @@ class PlaneBlock {
   public:
     static constexpr std::size_t kRows = 512;
 
-    /// `codes`: categories count as numbers in planes. Takes rows [first, first + count) of `rows`.
-    PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes);
+    /// Of up to `capacity` rows, kRows for a PlaneKernel. `codes`: categories count as numbers in
+    /// planes.
+    PlaneBlock(const std::vector<PlaneColumn>& columns, bool codes, std::size_t capacity);
+    /// Takes rows [first, first + count) of `rows`.
     void take(const Columns& rows, std::size_t first, std::size_t count);
     /// Must be called before a tree uses the block.
     void prepare(const PlaneTree& tree);
 
     std::size_t rows() const { return count_; }
-    const float* column(std::size_t j) const { return &lines_[j * kLines].value[0]; }
+    const float* column(std::size_t j) const { return &lines_[j * stride_].value[0]; }
     bool has_missing() const { return missing_; }
 
   private:
     struct alignas(64) Line {
         float value[16];
     };
-    static constexpr std::size_t kLines = kRows / 16;
 
     const std::vector<PlaneColumn>& columns_;
     std::vector<std::uint32_t> coded_;  ///< columns whose categories count as numbers
     std::vector<Line> lines_;           ///< of all columns, then the categories of `coded_`
+    std::size_t stride_;                ///< lines of a column
     bool missing_ = false;
     std::size_t count_ = 0;
 };

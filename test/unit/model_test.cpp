@@ -226,7 +226,8 @@ TEST(Model, SaysWhatIsWrong) {
     expect_error<CorruptModel>([] { with_replaced("isolation_forest\1", "isolation_forest\2"); },
                                {"version 2 of isolation_forest", "newer"});
     expect_error<CorruptModel>([] { with_replaced("{\"n_estim", "[\"n_estim"); }, {"JSON"});
-    expect_error<CorruptModel>([] { with_replaced("\"auto\"", "\"otto\""); }, {"otto"});
+    expect_error<CorruptModel>([] { with_replaced("method\":\"auto\"", "method\":\"otto\""); },
+                               {"otto"});
 }
 
 TEST(Model, ExplainsCategories) {

@@ -7,6 +7,7 @@
 // Clustered Anomalies Using SCiForest", ECML 2010. Cortes: "Revisiting randomized choices in
 // isolation forests", arXiv:2110.13402; "Isolation forests: looking beyond tree depth",
 // arXiv:2111.11639. Parameters mean what they do in his library isotree.
+#include <algorithm>
 #include <variant>
 
 #include "../forest_axis.hpp"
@@ -143,10 +144,14 @@ std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uin
     const ForestSettings settings = settings_of(params);
     const std::uint64_t leaves = std::min<std::uint64_t>(rows, settings.samples);
     const bool fast = rows >= kFastPays;
-    // numbers alone may do with less, but there may be categories
     const std::uint64_t of_values = leaves * columns * sizeof(float) + rows * 2 * sizeof(double);
-    return of_values +
-           settings.trees * PlaneForest::expected_bytes_of_tree(leaves, settings.dimensions, fast);
+    const std::uint64_t of_planes =
+        of_values +
+        settings.trees * PlaneForest::expected_bytes_of_tree(leaves, settings.dimensions, fast);
+    if (!is_plain(settings)) return of_planes;
+    // which of the two it takes depends on whether there are categories
+    return std::max(of_planes,
+                    settings.trees * AxisForest::expected_bytes_of_tree(leaves, columns, fast));
 }
 
 double steps_of_forest(const Params& params, double rows, double) {
