@@ -10,6 +10,8 @@ namespace ad {
 
 namespace {
 
+double fourth_power(double x) { return (x * x) * (x * x); }
+
 [[noreturn]] void refuse_member(const std::string& why) {
     throw InvalidParameter(why,
                            "For example: {\"algorithm\": \"knn\", \"parameters\": "
@@ -110,6 +112,7 @@ void Committee::fit(const Training& training, const std::vector<MemberSpec>& spe
 double Committee::opinion(const Member& member, double score) const {
     switch (combination_) {
         case Combination::LogRankTail:
+        case Combination::PowerTail:
             return member.tail.at(score);
         case Combination::Voting:
             return score >= member.vote ? 1.0 : 0.0;
@@ -139,9 +142,12 @@ double Committee::combine(const double* opinions) const {
             }
         }
     }
+    const bool raised = combination_ == Combination::PowerTail;
     double sum = 0.0;
-    for (std::size_t k = 0; k < members_.size(); ++k) sum += members_[k].weight * opinions[k];
-    return sum;
+    for (std::size_t k = 0; k < members_.size(); ++k) {
+        sum += members_[k].weight * (raised ? fourth_power(opinions[k]) : opinions[k]);
+    }
+    return raised ? std::sqrt(std::sqrt(sum)) : sum;
 }
 
 void Committee::score(const Columns& rows, double* scores) const {
@@ -163,7 +169,9 @@ void Committee::shares(const double* opinions, double* parts) const {
     double sum = 0.0;
     for (std::size_t k = 0; k < members_.size(); ++k) {
         const bool counts = combination_ != Combination::Maximum || opinions[k] == score;
-        parts[k] = counts ? members_[k].weight * opinions[k] : 0.0;
+        const bool raised = combination_ == Combination::PowerTail;
+        parts[k] =
+            counts ? members_[k].weight * (raised ? fourth_power(opinions[k]) : opinions[k]) : 0.0;
         sum += parts[k];
     }
     for (std::size_t k = 0; k < members_.size() && sum > 0.0; ++k) parts[k] *= score / sum;
