@@ -4,13 +4,16 @@
 #include <array>
 #include <numeric>
 
+#include "portable_math.hpp"
 #include "registry.hpp"
 
 namespace ad {
 
 namespace {
 
-double fourth_power(double x) { return (x * x) * (x * x); }
+double cube(double x) { return x * x * x; }
+
+double cube_root(double x) { return x > 0.0 ? portable_exp2(portable_log2(x) / 3.0) : 0.0; }
 
 [[noreturn]] void refuse_member(const std::string& why) {
     throw InvalidParameter(why,
@@ -145,9 +148,9 @@ double Committee::combine(const double* opinions) const {
     const bool raised = combination_ == Combination::PowerTail;
     double sum = 0.0;
     for (std::size_t k = 0; k < members_.size(); ++k) {
-        sum += members_[k].weight * (raised ? fourth_power(opinions[k]) : opinions[k]);
+        sum += members_[k].weight * (raised ? cube(opinions[k]) : opinions[k]);
     }
-    return raised ? std::sqrt(std::sqrt(sum)) : sum;
+    return raised ? cube_root(sum) : sum;
 }
 
 void Committee::score(const Columns& rows, double* scores) const {
@@ -170,8 +173,7 @@ void Committee::shares(const double* opinions, double* parts) const {
     for (std::size_t k = 0; k < members_.size(); ++k) {
         const bool counts = combination_ != Combination::Maximum || opinions[k] == score;
         const bool raised = combination_ == Combination::PowerTail;
-        parts[k] =
-            counts ? members_[k].weight * (raised ? fourth_power(opinions[k]) : opinions[k]) : 0.0;
+        parts[k] = counts ? members_[k].weight * (raised ? cube(opinions[k]) : opinions[k]) : 0.0;
         sum += parts[k];
     }
     for (std::size_t k = 0; k < members_.size() && sum > 0.0; ++k) parts[k] *= score / sum;

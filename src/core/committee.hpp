@@ -9,7 +9,7 @@ namespace ad {
 
 enum class Combination : std::uint8_t {
     LogRankTail,  ///< mean of -ln(p)
-    PowerTail,    ///< fourth root of the mean of (-ln(p))^4: what one member finds extreme counts
+    PowerTail,    ///< cube root of the mean of (-ln(p))^3: what one member finds extreme counts
                   ///< more
     Average,      ///< mean of the confidences 1 - p
     Maximum,      ///< largest confidence

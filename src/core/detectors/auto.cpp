@@ -77,12 +77,12 @@ void choose_covariance(const Shape& shape, Choice& choice) {
 Choice choose(const Shape& shape) {
     Choice choice;
     choice.take(forest(
-        3,
+        4,
         {{"n_estimators", 200}, {"ndim", 3}, {"prob_pick_pooled_gain", 1}, {"max_depth", "none"}}));
-    choice.take(forest(1, Json::object()));
+    choice.take(forest(2, Json::object()));
     choice.say("fair-cut forest and isolation forest: always");
     if (shape.varying > 1) {
-        choice.take(forest(3, {{"n_estimators", 200},
+        choice.take(forest(4, {{"n_estimators", 200},
                                {"ndim", 2},
                                {"ntry", 10},
                                {"coefs", "normal"},
@@ -94,7 +94,7 @@ Choice choose(const Shape& shape) {
     }
     choose_covariance(shape, choice);
     if (shape.categorical < shape.columns) {
-        choice.take({{"algorithm", "ecod"}, {"weight", 0.5}});
+        choice.take("ecod");
         choice.say("ecod: there are numbers");
     }
     if (shape.categorical > 0) {
@@ -159,7 +159,7 @@ constexpr Algorithm kAuto{
     .name = "auto",
     .family = kEnsembleFamily,
     .summary = "what forests, a robust covariance and ranks find together, without tuning",
-    .score_scale = "fourth root of the mean of (-ln(p))^4 over the members: 0 and up",
+    .score_scale = "cube root of the mean of (-ln(p))^3 over the members: 0 and up",
     .paper = "Cortes: Revisiting randomized choices in isolation forests (arXiv:2110.13402)",
     .random = true,
     .takes_missing = true,
