@@ -8,7 +8,6 @@ extern "C" {
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -51,6 +50,10 @@ void define_settings() {
                                "Role whose members see the models, results and runs of all users.",
                                nullptr, &settings.admin_role, "", PGC_SUSET, 0, nullptr, nullptr,
                                nullptr);
+    DefineCustomStringVariable("anomaly_detect.timezone",
+                               "Time zone of a schedule that does not name one.",
+                               "Empty stands for TimeZone.", &settings.timezone, "", PGC_USERSET, 0,
+                               check_timezone, nullptr, nullptr);
     MarkGUCPrefixReserved("anomaly_detect");
 }
 
