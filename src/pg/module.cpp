@@ -1,5 +1,6 @@
 #include "core/registry.hpp"
 
+#include "jobs.hpp"
 #include "module.hpp"
 #include "values.hpp"
 
@@ -54,6 +55,7 @@ void define_settings() {
                                "Time zone of a schedule that does not name one.",
                                "Empty stands for TimeZone.", &settings.timezone, "", PGC_USERSET, 0,
                                check_timezone, nullptr, nullptr);
+    define_job_settings();
     MarkGUCPrefixReserved("anomaly_detect");
 }
 
@@ -95,6 +97,7 @@ extern "C" {
 PGDLLEXPORT void _PG_init(void) {
     ad::pg::define_settings();
     ad::poll_hook = ad::pg::poll_server;
+    ad::pg::prepare_scheduling();
 }
 
 /// _ad_algorithms() RETURNS jsonb: the registry.

@@ -93,6 +93,7 @@ CREATE TABLE anomaly_detection_runs (
     dead_letters bigint NOT NULL DEFAULT 0,
     alerts bigint NOT NULL DEFAULT 0
 );
+CREATE INDEX anomaly_detection_runs_job ON anomaly_detection_runs (job_id, id) WHERE job_id IS NOT NULL;
 COMMENT ON TABLE anomaly_detection_runs IS 'one row for each detection, ad hoc or scheduled';
 COMMENT ON COLUMN anomaly_detection_runs.late_records IS
 'rows of a job that came behind its watermark, whether or not they were scored';

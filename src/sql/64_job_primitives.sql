@@ -1,0 +1,47 @@
+-- What jobs need from C: a clock that tests can set, a lock that says which run is alive, a limit of
+-- time, and the transactions that a run sees.
+
+CREATE FUNCTION _ad_now() RETURNS timestamptz
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_now() IS 'clock_timestamp(), or the time of anomaly_detect.mock_clock';
+
+CREATE FUNCTION _ad_lock_job(jobs regclass, job_id bigint, for_session boolean, wait boolean) RETURNS boolean
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_lock_job(regclass, bigint, boolean, boolean) IS
+'takes the lock that the run of a job holds, for the transaction or until the transaction that gives up or ends it';
+
+CREATE FUNCTION _ad_unlock_job(jobs regclass, job_id bigint) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_unlock_job(regclass, bigint) IS 'gives up a lock that was taken for the session';
+
+CREATE FUNCTION _ad_job_process(jobs regclass, job_id bigint) RETURNS integer
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'object' AND classid = jobs AND objid = (job_id & 4294967295)::oid AND objsubid = (job_id >> 32)
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'ExclusiveLock' AND granted
+$$;
+COMMENT ON FUNCTION _ad_job_process(regclass, bigint) IS 'the process in which a job runs at this moment, or null';
+
+CREATE FUNCTION _ad_limit_time(until timestamptz) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_limit_time(timestamptz) IS 'cancels the statement at a time, unless something does so earlier';
+
+CREATE FUNCTION _ad_snapshot() RETURNS text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_snapshot() IS
+'xmin:xmax:running transactions, subtransactions included; unlike pg_current_snapshot, it tells for every row what was seen';
+
+CREATE FUNCTION _ad_in_snapshot(xid xid, snapshot text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_in_snapshot(xid, text) IS 'whether a committed transaction is one of those that _ad_snapshot saw';
+
+CREATE FUNCTION _ad_wake_scheduler() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_wake_scheduler() IS 'has the launcher and the scheduler look when this transaction has committed';
+
+CREATE FUNCTION _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_scheduler_state() IS 'process ids of the launcher and of the scheduler of this database';
+
