@@ -10,6 +10,7 @@ extern "C" {
 #include "lib/stringinfo.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/pmsignal.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -131,6 +132,15 @@ PGDLLEXPORT Datum _ad_now(PG_FUNCTION_ARGS) {
                                ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 
+/// _ad_log(message text) RETURNS void
+PG_FUNCTION_INFO_V1(_ad_log);
+PGDLLEXPORT Datum _ad_log(PG_FUNCTION_ARGS) {
+    const char* message = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    ereport(LOG, errmsg_internal("anomaly_detect: %s", message), errhidestmt(true),
+            errhidecontext(true));
+    PG_RETURN_VOID();
+}
+
 /// _ad_lock_job(jobs regclass, job_id bigint, for_session boolean, wait boolean) RETURNS boolean
 PG_FUNCTION_INFO_V1(_ad_lock_job);
 PGDLLEXPORT Datum _ad_lock_job(PG_FUNCTION_ARGS) {
@@ -165,6 +175,10 @@ PGDLLEXPORT Datum _ad_unlock_job(PG_FUNCTION_ARGS) {
 /// _ad_limit_time(until timestamptz) RETURNS void
 PG_FUNCTION_INFO_V1(_ad_limit_time);
 PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
+    if (!PostmasterIsAlive()) {
+        ereport(FATAL, errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the server is gone"));
+    }
+    if (PG_ARGISNULL(0)) PG_RETURN_VOID();
     const TimestampTz until = PG_GETARG_TIMESTAMPTZ(0);
     if (!get_timeout_active(STATEMENT_TIMEOUT) ||
         get_timeout_finish_time(STATEMENT_TIMEOUT) > until) {

@@ -5,6 +5,10 @@ CREATE FUNCTION _ad_now() RETURNS timestamptz
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_now() IS 'clock_timestamp(), or the time of anomaly_detect.mock_clock';
 
+CREATE FUNCTION _ad_log(message text) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_log(text) IS 'a line in the log of the server, without the statement and the context';
+
 CREATE FUNCTION _ad_lock_job(jobs regclass, job_id bigint, for_session boolean, wait boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_lock_job(regclass, bigint, boolean, boolean) IS
@@ -25,8 +29,9 @@ $$;
 COMMENT ON FUNCTION _ad_job_process(regclass, bigint) IS 'the process in which a job runs at this moment, or null';
 
 CREATE FUNCTION _ad_limit_time(until timestamptz) RETURNS void
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_limit_time(timestamptz) IS 'cancels the statement at a time, unless something does so earlier';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_limit_time(timestamptz) IS
+'cancels the statement at a time, unless something does so earlier; ends the process if the server is gone';
 
 CREATE FUNCTION _ad_snapshot() RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';

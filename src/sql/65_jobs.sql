@@ -339,7 +339,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     -- locked, so that a batch of a run that goes on comes before or after
-    job anomaly_detection_jobs := (SELECT j FROM anomaly_detection_jobs j WHERE j.id = (_ad_find_job(job_name)).id FOR UPDATE);
+    job anomaly_detection_jobs := (SELECT j FROM anomaly_detection_jobs j WHERE j.id = (_ad_find_job(_ad_alter_job.job_name)).id FOR UPDATE);
     followed text;
 BEGIN
     job := CASE WHEN job.id IS NULL THEN _ad_find_job(job_name) ELSE job END;

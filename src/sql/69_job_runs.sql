@@ -19,12 +19,11 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 BEGIN
     IF job.circuit_state = 'open' THEN
-        RAISE LOG 'anomaly_detect: job "%" has failed % times in a row; the next try is at %: %',
-            job.job_name, job.consecutive_failures, job.next_run, message;
+        PERFORM _ad_log(format('job "%s" has failed %s times in a row; the next try is at %s: %s', job.job_name, job.consecutive_failures, job.next_run, message));
     ELSIF job.failed_attempts > 0 THEN
-        RAISE LOG 'anomaly_detect: job "%" failed, attempt %; it is repeated at %: %', job.job_name, job.failed_attempts, job.next_run, message;
+        PERFORM _ad_log(format('job "%s" failed, attempt %s; it is repeated at %s: %s', job.job_name, job.failed_attempts, job.next_run, message));
     ELSE
-        RAISE LOG 'anomaly_detect: job "%" failed and is not repeated before its next time, %: %', job.job_name, job.next_run, message;
+        PERFORM _ad_log(format('job "%s" failed and is not repeated before its next time, %s: %s', job.job_name, job.next_run, message));
     END IF;
 END
 $$;
@@ -82,11 +81,11 @@ DECLARE
 BEGIN
     UPDATE anomaly_detection_runs r SET status = 'succeeded', finished_at = clock_timestamp() WHERE r.id = run.id;
     IF missed THEN
-        RAISE LOG 'anomaly_detect: job "%" took from % past its next time, %, which is skipped', job.job_name, run.started_at, job.next_run;
+        PERFORM _ad_log(format('job "%s" took from %s past its next time, %s, which is skipped', job.job_name, run.started_at, job.next_run));
         job.next_run := _ad_next_run(job.schedule_cron, job.timezone, _ad_now());
     END IF;
     IF job.circuit_state <> 'closed' THEN
-        RAISE LOG 'anomaly_detect: job "%" works again after % failures', job.job_name, job.consecutive_failures;
+        PERFORM _ad_log(format('job "%s" works again after %s failures', job.job_name, job.consecutive_failures));
     END IF;
     UPDATE anomaly_detection_jobs j SET last_status = 'succeeded', last_error = NULL, failed_attempts = 0, consecutive_failures = 0,
         circuit_state = 'closed', next_run = job.next_run, skipped_runs = j.skipped_runs + missed::integer
@@ -198,7 +197,7 @@ BEGIN
     b.dead_letter := false;
     PERFORM _ad_store_rows(b);
 EXCEPTION WHEN OTHERS THEN
-    RAISE LOG 'anomaly_detect: the shadow model "%" could not score: %', model, SQLERRM;
+    PERFORM _ad_log(format('the shadow model "%s" could not score: %s', model, SQLERRM));
 END
 $$;
 COMMENT ON FUNCTION _ad_store_shadow(_ad_batch, text) IS

@@ -137,8 +137,8 @@ BEGIN
     SELECT * INTO s FROM _ad_sample_scores(format(
         'SELECT pg_catalog.array_agg(n), pg_catalog.array_agg(o), pg_catalog.array_agg(l) FROM (
              SELECT %1$s.ad_score(%2$L, %4$s), %1$s.ad_score(%3$L, %4$s), %5$s FROM %6$s WHERE %7$s AND %8$s LIMIT %9$s) s(n, o, l)',
-        '@extschema@', new_id, old_id, row, coalesce(format('%I::pg_catalog.text', label_column), 'NULL::pg_catalog.text'),
-        _ad_source(source), _ad_check_condition(config->>'where_clause'), coalesce(format('%I IS NOT NULL', label_column), 'TRUE'), max_rows),
+        '@extschema@', new_id, old_id, row, CASE WHEN label_column IS NULL THEN 'NULL::pg_catalog.text' ELSE format('%I::pg_catalog.text', label_column) END,
+        _ad_source(source), _ad_check_condition(config->>'where_clause'), CASE WHEN label_column IS NULL THEN 'TRUE' ELSE format('%I IS NOT NULL', label_column) END, max_rows),
         caller_path);
     IF label_column IS NOT NULL THEN
         new_value := _ad_auroc(s.new_scores, s.labels);
@@ -176,8 +176,8 @@ BEGIN
     IF activate THEN
         PERFORM ad_activate(new_id);
     END IF;
-    RAISE LOG 'anomaly_detect: job "%" trained %, which %', job.job_name, new_id,
-        CASE WHEN activate THEN 'is active now' ELSE 'was not activated' END;
+    PERFORM _ad_log(format('job "%s" trained %s, which %s', job.job_name, new_id,
+        CASE WHEN activate THEN 'is active now' ELSE 'was not activated' END));
     UPDATE anomaly_detection_runs r SET model_id = new_id, source_table = request.source_table, batches = 1,
         processed_records = (SELECT m.training_rows FROM model_registry m WHERE m.model_id = new_id)
     WHERE r.id = run.id;
