@@ -8,6 +8,7 @@ extern "C" {
 #include "access/transam.h"
 #include "access/xact.h"
 #include "lib/stringinfo.h"
+#include "postmaster/interrupt.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/pmsignal.h"
@@ -128,6 +129,10 @@ PG_FUNCTION_INFO_V1(_ad_now);
 PGDLLEXPORT Datum _ad_now(PG_FUNCTION_ARGS) {
     (void)fcinfo;
     if (job_settings.mock_clock[0] == '\0') PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp());
+    if (MyBgworkerEntry != nullptr && ConfigReloadPending) {
+        ConfigReloadPending = false;  // a test has moved the clock
+        ProcessConfigFile(PGC_SIGHUP);
+    }
     return DirectFunctionCall3(timestamptz_in, CStringGetDatum(job_settings.mock_clock),
                                ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }

@@ -73,6 +73,7 @@ PGDLLEXPORT void _ad_worker_main(Datum) {
     pqsignal(SIGTERM, die);
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(assignment.database, assignment.owner, 0);
+    pgstat_report_appname(MyBgworkerEntry->bgw_name);
     const char* call = find_procedure(assignment.job_id);
     if (call != nullptr) call_procedure(call);
 }

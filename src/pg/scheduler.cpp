@@ -309,6 +309,7 @@ PGDLLEXPORT void _ad_scheduler_main(Datum database) {
     pqsignal(SIGTERM, die);
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+    pgstat_report_appname(MyBgworkerEntry->bgw_name);
     if (!announce_scheduler()) proc_exit(0);
     set_up();
     Scheduler scheduler = {nullptr, 0, false, 0, GetCurrentTimestamp(), false, 0};

@@ -28,7 +28,7 @@ sub start_node
 sub preload
 {
 	return (q(shared_preload_libraries = 'anomaly_detect'), 'anomaly_detect.poll_interval = 100ms', 'max_worker_processes = 12',
-		'log_min_messages = log', @_);
+		@_);
 }
 
 # The extension, and a role that jobs run as.
