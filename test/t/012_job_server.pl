@@ -10,8 +10,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# With room for the launcher, a scheduler and one worker.
-my $node = start_node('server', [ allows_streaming => 1 ], preload("timezone = 'UTC'", 'max_worker_processes = 4', 'max_logical_replication_workers = 1'));
+# With room for the launcher, the one of logical replication, a scheduler and two more.
+my $node = start_node('server', [ allows_streaming => 1 ], preload("timezone = 'UTC'", 'max_worker_processes = 5', 'max_logical_replication_workers = 1'));
 make_worker_role($node);
 make_readings($node, 200);
 
@@ -54,16 +54,16 @@ $node->reload;
 # 9: no process is left
 
 sql(q(GRANT ALL ON readings TO worker; SET ROLE worker; SELECT ad_train('readings', '{a,b}', 'm', random_seed => 1);
-	SELECT count(ad_schedule('slow ' || i, 'readings', NULL, 'm', '1 second', '{"where_clause": "id = 1 AND pg_sleep(0.5) IS NOT NULL", "alerts": false}')) FROM generate_series(1, 3) i));
+	SELECT count(ad_schedule('slow ' || i, 'readings', NULL, 'm', '1 second', '{"where_clause": "CASE WHEN id = 1 THEN pg_sleep(0.5) IS NOT NULL END", "alerts": false}')) FROM generate_series(1, 5) i));
 ok($node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM ad_job_status WHERE waiting_for ~ 'no background worker is free')),
 	'9, 210, 253, 282: a job that waits for a free process says so');
-ok($node->poll_query_until('postgres', q(SELECT count(DISTINCT job_id) = 3 FROM anomaly_detection_runs WHERE status = 'succeeded')), 'all of them run in the end');
+ok($node->poll_query_until('postgres', q(SELECT count(DISTINCT job_id) = 5 FROM anomaly_detection_runs WHERE status = 'succeeded')), 'all of them run in the end');
 ok($node->log_contains(qr/jobs wait: no background worker is free/), '9: the log says so, too');
 is(sql(q(SELECT count(*) FROM anomaly_detection_runs WHERE status = 'failed')), 0, 'none of them counts as failed');
 
 # 16: shutdown is not held up
 
-sql(q(SET ROLE worker; SELECT ad_unschedule('slow ' || i) FROM generate_series(1, 3) i;
+sql(q(SET ROLE worker; SELECT ad_unschedule('slow ' || i) FROM generate_series(1, 5) i;
 	SELECT ad_schedule('long', 'readings', NULL, 'm', '1 second', '{"where_clause": "pg_sleep(1) IS NOT NULL", "alerts": false, "retry_period": "0"}')));
 job_state($node, 'long', q(state = 'running'), 'a long run goes on');
 cmp_ok(seconds_of(sub { $node->stop('fast') }), '<', 8, '16: a fast shutdown does not wait for a run');
