@@ -108,7 +108,7 @@ BEGIN
     ELSIF job.owner <> current_user::regrole THEN
         RAISE EXCEPTION 'job "%" belongs to role %', job.job_name, job.owner
             USING ERRCODE = 'insufficient_privilege', HINT = 'A job only ever runs as its owner.';
-    ELSIF NOT _ad_lock_job('anomaly_detection_jobs', job_id, scheduled, NOT scheduled AND job.configuration->>'overlap_policy' = 'queue') THEN
+    ELSIF NOT _ad_lock_job('anomaly_detection_jobs', job_id, scheduled, NOT scheduled AND coalesce(job.configuration->>'overlap_policy' = 'queue', false)) THEN
         refusal := 'another run of the job goes on';
         RETURN;
     END IF;

@@ -13,6 +13,22 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
+# Meanwhile, a server of which pg_cron calls ad_run_job, as of users who have it already: the rounds take
+# longer than the minute that pg_cron counts in.
+my $cron;
+chomp(my $sharedir = `pg_config --sharedir`);
+if (-e "$sharedir/extension/pg_cron.control")
+{
+	$cron = start_node('cron', [], q(shared_preload_libraries = 'pg_cron'), q(cron.database_name = 'postgres'), 'cron.use_background_workers = on');
+	make_worker_role($cron);
+	make_readings($cron, 500);
+	$cron->safe_psql('postgres', q(CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO worker; GRANT ALL ON readings TO worker; SET ROLE worker;
+		SELECT ad_train('readings', '{a,b}', 'm', random_seed => 1);
+		SELECT ad_schedule('x', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "store": "all"}');
+		SELECT ad_schedule('broken', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "where_clause": "nothing(id)"}');
+		SELECT cron.schedule('x', '* * * * *', $$SELECT ad_run_job('x')$$), cron.schedule('broken', '* * * * *', $$SELECT ad_run_job('broken')$$)));
+}
+
 my $rounds = $ENV{AD_KILL_ROUNDS} || 50;
 srand($ENV{AD_KILL_SEED} // 1);
 
@@ -114,6 +130,17 @@ is($node->safe_psql('postgres', q(SELECT string_agg(DISTINCT coalesce(sqlstate, 
 	'', 'runs failed by interruption only');
 is($node->safe_psql('postgres', q(SELECT sum(processed_records) = (SELECT count(*) FROM anomaly_detection_results) FROM anomaly_detection_runs)), 't',
 	'the figures of the runs are those of the results');
+
+SKIP:
+{
+	skip 'pg_cron is not installed', 3 unless $cron;
+	ok($cron->poll_query_until('postgres', q(SELECT count(*) = 2 FROM anomaly_detection_jobs WHERE last_status IS NOT NULL)), 'pg_cron calls ad_run_job');
+	is($cron->safe_psql('postgres', q(SELECT last_status, watermark, (SELECT count(*) FROM anomaly_detection_results), owner FROM anomaly_detection_jobs WHERE job_name = 'x')),
+		'succeeded|500|500|worker', 'which does what the scheduler would have it do');
+	like($cron->safe_psql('postgres', q(SELECT last_status, last_error, failed_attempts > 0 FROM anomaly_detection_jobs WHERE job_name = 'broken')),
+		qr/^failed\|function nothing\(bigint\) does not exist\|t$/, 'and records a failure');
+	$cron->stop;
+}
 
 $node->stop;
 done_testing();
