@@ -2,7 +2,8 @@
 -- is whoever wrote the row: row-level security admits no other, and no one may change it.
 
 CREATE TABLE anomaly_detection_jobs (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- as many bits as the lock of a run has
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY CHECK (id BETWEEN 1 AND 281474976710655),
     job_name text NOT NULL UNIQUE CHECK (octet_length(job_name) BETWEEN 1 AND 200),
     source_table text,
     feature_columns text[],

@@ -18,15 +18,15 @@ CREATE FUNCTION _ad_unlock_job(jobs regclass, job_id bigint) RETURNS void
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_unlock_job(regclass, bigint) IS 'gives up a lock that was taken for the session';
 
-CREATE FUNCTION _ad_job_process(jobs regclass, job_id bigint) RETURNS integer
-LANGUAGE sql STABLE STRICT
+CREATE FUNCTION _ad_running_jobs(jobs regclass, OUT job_id bigint, OUT pid integer) RETURNS SETOF record
+LANGUAGE sql STABLE STRICT ROWS 10
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT pid FROM pg_locks
-    WHERE locktype = 'object' AND classid = jobs AND objid = (job_id & 4294967295)::oid AND objsubid = (job_id >> 32)
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'ExclusiveLock' AND granted
+    SELECT l.objid::bigint | l.objsubid::bigint << 32, l.pid FROM pg_locks l
+    WHERE l.locktype = 'object' AND l.classid = jobs AND l.mode = 'ExclusiveLock' AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 $$;
-COMMENT ON FUNCTION _ad_job_process(regclass, bigint) IS 'the process in which a job runs at this moment, or null';
+COMMENT ON FUNCTION _ad_running_jobs(regclass) IS 'jobs that run at this moment, each with its process';
 
 CREATE FUNCTION _ad_limit_time(until timestamptz) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';

@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    process integer := _ad_job_process('anomaly_detection_jobs', job.id);
+    process integer := (SELECT r.pid FROM _ad_running_jobs('anomaly_detection_jobs') r WHERE r.job_id = job.id);
 BEGIN
     IF process IS NULL OR process = pg_backend_pid() THEN
         RETURN;

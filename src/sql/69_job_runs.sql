@@ -164,6 +164,19 @@ $$;
 COMMENT ON FUNCTION _ad_late_rows(regclass, jsonb, jsonb, text) IS
 'condition for rows behind the watermark that the last run did not see: of transactions that were under way, and late ones';
 
+CREATE FUNCTION _ad_estimate(source regclass, condition text) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %s WHERE %s', _ad_source(source), condition) INTO plan;
+    RETURN (plan->0->'Plan'->>'Plan Rows')::numeric;
+END
+$$;
+COMMENT ON FUNCTION _ad_estimate(regclass, text) IS 'how many rows the planner expects';
+
 CREATE FUNCTION _ad_prepare_batch(job anomaly_detection_jobs, config jsonb, run_id bigint) RETURNS _ad_batch
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -231,8 +244,9 @@ BEGIN
             run.late_records := run.late_records + behind.late;
         END IF;
         ahead := concat_ws(' AND ', _ad_condition(b.source, column_name, '>', job.watermark, state->'open'->>'type'),
-            _ad_condition(b.source, column_name, '<=', state->'open'->>'upto', state->'open'->>'type'),
-            _ad_seen(b.source, state->'open'->>'snapshot'));
+            _ad_condition(b.source, column_name, '<=', state->'open'->>'upto', state->'open'->>'type'));
+        run.estimated_records := coalesce(run.estimated_records, _ad_estimate(b.source, ahead));
+        ahead := concat_ws(' AND ', ahead, _ad_seen(b.source, state->'open'->>'snapshot'));
         SELECT * INTO bound FROM _ad_batch_end(b.source, column_name, ahead, (config->>'batch_size')::integer);
         IF bound.records > 0 THEN
             bases := bases || (ahead || ' AND ' || _ad_condition(b.source, column_name, '<=', bound.last, state->'open'->>'type'));
@@ -252,7 +266,7 @@ BEGIN
         run.alerts := run.alerts + _ad_alert(job, run.id, (b.chosen).model_id, rules, last_result);
     END IF;
     UPDATE anomaly_detection_runs r SET processed_records = run.processed_records, skipped_records = run.skipped_records,
-        anomalies_found = run.anomalies_found, late_records = run.late_records, dead_letters = run.dead_letters, alerts = run.alerts,
+        anomalies_found = run.anomalies_found, late_records = run.late_records, estimated_records = run.estimated_records, dead_letters = run.dead_letters, alerts = run.alerts,
         batches = r.batches + 1, watermark_to = job.watermark, model_id = (b.chosen).model_id, model_created_at = (b.chosen).created_at,
         source_oid = b.source
     WHERE r.id = run.id;

@@ -2,7 +2,7 @@
 
 CREATE VIEW ad_job_status WITH (security_invoker = true) AS
 SELECT j.id AS job_id, j.job_name, j.kind, j.owner, j.source_table, j.model_id, j.schedule_cron, j.timezone,
-       CASE WHEN _ad_job_process('anomaly_detection_jobs', j.id) IS NOT NULL THEN 'running'
+       CASE WHEN running.pid IS NOT NULL THEN 'running'
             WHEN j.circuit_state = 'open' THEN 'circuit open'
             WHEN NOT j.is_active THEN 'paused'
             WHEN j.failed_attempts > 0 THEN 'retrying'
@@ -10,7 +10,7 @@ SELECT j.id AS job_id, j.job_name, j.kind, j.owner, j.source_table, j.model_id, 
        coalesce(j.waiting_for, CASE WHEN NOT j.is_active OR j.next_run > _ad_now() THEN NULL
             WHEN (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = j.owner) AND NOT _ad_setting('anomaly_detect.enable_superuser_jobs')::boolean
             THEN 'anomaly_detect.enable_superuser_jobs is off' END) AS waiting_for,
-       _ad_job_process('anomaly_detection_jobs', j.id) AS pid,
+       running.pid,
        j.last_run, j.next_run, j.last_status, j.last_error, j.circuit_state, j.consecutive_failures, j.failed_attempts, j.skipped_runs,
        j.watermark, r.id AS last_run_id, r.processed_records AS last_processed, r.anomalies_found AS last_anomalies,
        r.finished_at - r.started_at AS last_duration,
@@ -18,6 +18,7 @@ SELECT j.id AS job_id, j.job_name, j.kind, j.owner, j.source_table, j.model_id, 
        (SELECT count(*) FROM anomaly_detection_alerts a WHERE a.job_id = j.id AND a.status = 'open') AS open_alerts,
        j.suppressed_alerts, j.snoozed_until
 FROM anomaly_detection_jobs j
+LEFT JOIN _ad_running_jobs('anomaly_detection_jobs') running ON running.job_id = j.id
 LEFT JOIN LATERAL (SELECT * FROM anomaly_detection_runs r WHERE r.job_id = j.id ORDER BY r.id DESC LIMIT 1) r ON true;
 COMMENT ON VIEW ad_job_status IS 'every job that you may see: what it does, did last and does next';
 
@@ -33,7 +34,7 @@ LANGUAGE sql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     WITH jobs AS (SELECT j.*, j.is_active AND j.next_run < _ad_now() - interval '1 minute'
-                         AND _ad_job_process('anomaly_detection_jobs', j.id) IS NULL AS late FROM anomaly_detection_jobs j),
+                         AND j.id NOT IN (SELECT r.job_id FROM _ad_running_jobs('anomaly_detection_jobs') r) AS late FROM anomaly_detection_jobs j),
     facts AS (SELECT
         (SELECT to_jsonb(s) FROM _ad_scheduler_state() s) AS scheduler,
         (SELECT count(*) FROM jobs) AS jobs,

@@ -77,12 +77,19 @@ as_worker(q(CREATE TABLE doomed AS SELECT * FROM readings; ALTER TABLE doomed AD
 	DROP TABLE doomed;));
 sql(q(REVOKE ALL ON readings FROM gone; REVOKE ALL ON SCHEMA public FROM gone; DROP ROLE gone; ALTER ROLE renamed RENAME TO changed; ALTER ROLE refused NOLOGIN;
 	DELETE FROM model_registry WHERE name = 'gone'));
+# what no function of ours would write
+as_worker(q(INSERT INTO anomaly_detection_jobs (job_name, source_table, schedule_cron, next_run, configuration) VALUES
+	('by hand 1', 'public.readings', 'nonsense', '2100-03-05 18:00', '{}'), ('by hand 2', 'x; DROP TABLE readings', '@hourly', '2100-03-05 18:00', '{"retry_period": "x"}'),
+	('by hand 3', 'public.readings', '@hourly', '2100-03-05 18:00', '{"timeout": "x", "retention": "y", "batch_size": -1}')));
 set_clock($node, '2100-03-05 18:00:01');
 state('hourly', q(next_run = '2100-03-05 19:00:00+00' AND last_status = 'succeeded'), '3: a job runs beside');
 state('of gone', q(last_status = 'failed' AND last_error ~ 'role that owns the job does not exist' AND circuit_state = 'open'), '3, 399: one whose owner is dropped');
 state('of refused', q(last_status = 'failed' AND last_error ~ 'role refused may not log in'), 'one whose owner may not log in');
 state('of renamed', q(last_status = 'succeeded' AND owner::text = 'changed'), '3, 5511: one whose owner is renamed runs');
 state('doomed', q(last_status = 'failed' AND last_error ~ 'relation public.doomed does not exist'), '3, 2086: one whose table is dropped');
+state("by hand $_", q(last_status = 'failed' AND NOT last_error ~ '^the process'), "broken row $_") for 1, 2;
+state('by hand 3', q(last_status = 'failed'), 'broken row 3');
+is(sql(q(SELECT _ad_prune_history() >= 0)), 't', 'and the rest is pruned');
 state('no model', q(last_status = 'failed' AND last_error ~ 'model "doomed model" does not exist'), 'one whose model is dropped');
 sql(q(DELETE FROM anomaly_detection_jobs WHERE job_name <> 'hourly'));
 
