@@ -210,8 +210,9 @@ YearMonth month_of(std::int64_t day) {
     std::int64_t year = 1970 + floor_divide(day * 400, 146097);
     if (first_of(year, 1) > day) --year;
     if (first_of(year + 1, 1) <= day) ++year;
-    int month = 12;
-    while (first_of(year, month) > day) --month;
+    // Twelve times 31 days are less than a month more than a year: this is at most one too low.
+    int month = static_cast<int>((day - first_of(year, 1)) / 31) + 1;
+    if (month < 12 && first_of(year, month + 1) <= day) ++month;
     return {year, month};
 }
 

@@ -79,11 +79,11 @@ std::int64_t parse_interval(std::string_view text) {
 
 /// The latest time that the clock on the wall has shown up to an instant.
 std::int64_t latest_local(std::int64_t instant, std::span<const ZonePeriod> zone) {
-    std::int64_t latest = instant + zone.front().offset;
-    for (std::size_t i = 0; i < zone.size() && zone[i].start <= instant; ++i) {
+    std::int64_t latest = std::numeric_limits<std::int64_t>::min();
+    for (std::size_t i = 0; i == 0 || (i < zone.size() && zone[i].start <= instant); ++i) {
         const bool over = i + 1 < zone.size() && zone[i + 1].start <= instant;
         const std::int64_t last = over ? zone[i + 1].start - 1 : instant;
-        latest = i == 0 ? last + zone[i].offset : std::max(latest, last + zone[i].offset);
+        latest = std::max(latest, last + zone[i].offset);
     }
     return latest;
 }
