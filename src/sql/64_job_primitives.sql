@@ -22,7 +22,7 @@ CREATE FUNCTION _ad_running_jobs(jobs regclass, OUT job_id bigint, OUT pid integ
 LANGUAGE sql STABLE STRICT ROWS 10
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT l.objid::bigint | l.objsubid::bigint << 32, l.pid FROM pg_locks l
+    SELECT l.objid::bigint | (l.objsubid::bigint << 32), l.pid FROM pg_locks l
     WHERE l.locktype = 'object' AND l.classid = jobs AND l.mode = 'ExclusiveLock' AND l.granted
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 $$;

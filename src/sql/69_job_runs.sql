@@ -165,7 +165,7 @@ COMMENT ON FUNCTION _ad_late_rows(regclass, jsonb, jsonb, text) IS
 'condition for rows behind the watermark that the last run did not see: of transactions that were under way, and late ones';
 
 CREATE FUNCTION _ad_estimate(source regclass, condition text) RETURNS bigint
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
@@ -297,8 +297,8 @@ BEGIN
     IF job.id IS NULL OR run.status <> 'running' THEN
         RAISE EXCEPTION 'the job of run % is gone', run_id USING ERRCODE = 'undefined_object';
     END IF;
-    deadline := run.started_at + nullif(coalesce(job.configuration->>'timeout', _ad_setting('anomaly_detect.job_timeout'))::interval, '0');
     BEGIN
+        deadline := run.started_at + nullif(coalesce(job.configuration->>'timeout', _ad_setting('anomaly_detect.job_timeout'))::interval, '0');
         IF deadline <= clock_timestamp() THEN
             RAISE EXCEPTION 'the run took longer than % and was ended', deadline - run.started_at USING ERRCODE = 'query_canceled';
         END IF;

@@ -87,11 +87,11 @@ state('of gone', q(last_status = 'failed' AND last_error ~ 'role that owns the j
 state('of refused', q(last_status = 'failed' AND last_error ~ 'role refused may not log in'), 'one whose owner may not log in');
 state('of renamed', q(last_status = 'succeeded' AND owner::text = 'changed'), '3, 5511: one whose owner is renamed runs');
 state('doomed', q(last_status = 'failed' AND last_error ~ 'relation public.doomed does not exist'), '3, 2086: one whose table is dropped');
-state("by hand $_", q(last_status = 'failed' AND NOT last_error ~ '^the process'), "broken row $_") for 1, 2;
-state('by hand 3', q(last_status = 'failed'), 'broken row 3');
+state("by hand $_", q(last_status = 'failed'), "3: row $_ that makes no sense") for 1 .. 3;
+is(sql(q(SELECT state FROM ad_job_status WHERE job_name = 'by hand 2')), 'paused', 'it is paused where it stops us');
 is(sql(q(SELECT _ad_prune_history() >= 0)), 't', 'and the rest is pruned');
 state('no model', q(last_status = 'failed' AND last_error ~ 'model "doomed model" does not exist'), 'one whose model is dropped');
-sql(q(DELETE FROM anomaly_detection_jobs WHERE job_name <> 'hourly'));
+sql(q(SELECT ad_unschedule(job_name) FROM anomaly_detection_jobs WHERE job_name <> 'hourly'));
 
 # 6, 15: a run that is unscheduled stops
 
