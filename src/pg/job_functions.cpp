@@ -100,7 +100,7 @@ void read_snapshot(KnownSnapshot* known, const text* given, MemoryContext contex
     known->xmax = read_xid(&(++at), plain);
     if (*at != ':') refuse_snapshot(plain);
     ++at;
-    while (*at != '\0') {
+    while (*at != '\0' && *at != ':') {
         known->running[known->count++] = read_xid(&at, plain);
         if (*at == ',') ++at;
     }
@@ -192,28 +192,30 @@ PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-/// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running
+/// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running:next
 PG_FUNCTION_INFO_V1(_ad_snapshot);
 PGDLLEXPORT Datum _ad_snapshot(PG_FUNCTION_ARGS) {
     (void)fcinfo;
     const SnapshotData* snapshot = GetActiveSnapshot();
     const FullTransactionId next = ReadNextFullTransactionId();
     // Too many subtransactions to be listed: then it counts as having seen none that might be one.
-    const TransactionId xmax = snapshot->suboverflowed ? snapshot->xmin : snapshot->xmax;
+    const bool is_complete = !snapshot->suboverflowed;
     StringInfoData out;
     initStringInfo(&out);
     appendStringInfo(&out, UINT64_FORMAT "/%u:" UINT64_FORMAT ":" UINT64_FORMAT ":",
                      GetSystemIdentifier(), MyDatabaseId, widen(snapshot->xmin, next),
-                     widen(xmax, next));
-    const char* separator = "";
-    if (!snapshot->suboverflowed) {
-        for (std::uint32_t i = 0; i < snapshot->xcnt; ++i, separator = ",") {
-            appendStringInfo(&out, "%s%u", separator, snapshot->xip[i]);
+                     widen(is_complete ? snapshot->xmax : snapshot->xmin, next));
+    const auto list = [&](const TransactionId* xids, std::uint32_t count) {
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const char* separator = out.data[out.len - 1] == ':' ? "" : ",";
+            appendStringInfo(&out, "%s" UINT64_FORMAT, separator, widen(xids[i], next));
         }
-        for (std::int32_t i = 0; i < snapshot->subxcnt; ++i, separator = ",") {
-            appendStringInfo(&out, "%s%u", separator, snapshot->subxip[i]);
-        }
+    };
+    if (is_complete) {
+        list(snapshot->xip, snapshot->xcnt);
+        list(snapshot->subxip, static_cast<std::uint32_t>(snapshot->subxcnt));
     }
+    appendStringInfo(&out, ":" UINT64_FORMAT, widen(snapshot->xmax, next));
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }
 

@@ -321,9 +321,12 @@ Datum find_job(Oid schema, Datum run_id, bool* isnull) {
 
 ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     auto* writer = make_array<ResultWriter>(1);
-    const Datum values[kConstants] = {constants.source_table, constants.model_id,
-                                      constants.algorithm, constants.run_id,
-                                      Float8GetDatum(constants.threshold), 0};
+    const Datum values[kConstants] = {constants.source_table,
+                                      constants.model_id,
+                                      constants.algorithm,
+                                      constants.run_id,
+                                      Float8GetDatum(constants.threshold),
+                                      0};
     memcpy(writer->constants, values, sizeof(values));
     constexpr int kJob = kConstants - 1;
     writer->constants[kJob] = find_job(schema, constants.run_id, &writer->constant_nulls[kJob]);

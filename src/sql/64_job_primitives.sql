@@ -36,7 +36,7 @@ COMMENT ON FUNCTION _ad_limit_time(timestamptz) IS
 CREATE FUNCTION _ad_snapshot() RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_snapshot() IS
-'xmin:xmax:running transactions, subtransactions included; unlike pg_current_snapshot, it tells for every row what was seen';
+'cluster, xmin, xmax, running transactions, next transaction; with subtransactions, so that it tells for every row whether it was seen';
 
 CREATE FUNCTION _ad_in_snapshot(xid xid, snapshot text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

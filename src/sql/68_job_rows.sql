@@ -56,14 +56,21 @@ DECLARE
     delay interval := config->>'window_delay';
     snapshot text := CASE WHEN _ad_has_xmin(source) THEN _ad_snapshot() END;
     seen text := job.watermark_state->>'snapshot';
-    behind text := (SELECT h->>1 FROM jsonb_array_elements(job.watermark_state->'history') WITH ORDINALITY t(h, n)
-                    WHERE n = 1 OR (h->>0)::bigint <= split_part(seen, ':', 2)::bigint ORDER BY n DESC LIMIT 1);
+    -- The oldest transaction whose rows may have become visible since: that was under way then, and is not now.
+    oldest bigint := (SELECT min(x::bigint) FROM unnest(string_to_array(split_part(seen, ':', 4), ',')) x
+                      WHERE x <> ALL (string_to_array(split_part(snapshot, ':', 4), ',')));
+    behind text;
 BEGIN
     -- Transaction ids of another cluster, database or table mean nothing.
     IF job.watermark IS NULL OR split_part(seen, ':', 1) <> split_part(snapshot, ':', 1)
        OR (job.watermark_state->>'source')::oid <> source THEN
         seen := NULL;
     END IF;
+    IF split_part(seen, ':', 3) <> split_part(seen, ':', 5) THEN
+        oldest := split_part(seen, ':', 2);  -- not all were listed
+    END IF;
+    SELECT h->>1 INTO behind FROM jsonb_array_elements(job.watermark_state->'history') WITH ORDINALITY t(h, n)
+    WHERE n = 1 OR oldest IS NULL OR (h->>0)::bigint <= oldest ORDER BY n DESC LIMIT 1;
     RETURN jsonb_build_object('snapshot', snapshot, 'seen', seen,
         'late_from', _ad_shift_watermark(behind, kind, config->>'late_window'),
         'type', CASE kind WHEN 'id' THEN 'bigint' WHEN 'date' THEN 'timestamp without time zone' ELSE kind END,
@@ -82,7 +89,7 @@ DECLARE
     max_history constant integer := 100;
     snapshot text := state->'open'->>'snapshot';
     oldest bigint := nullif(split_part(snapshot, ':', 2), '')::bigint;
-    history jsonb := coalesce(state->'history', '[]') || jsonb_build_array(jsonb_build_array(split_part(snapshot, ':', 3)::bigint, watermark));
+    history jsonb := coalesce(state->'history', '[]') || jsonb_build_array(jsonb_build_array(split_part(snapshot, ':', 5)::bigint, watermark));
 BEGIN
     IF snapshot IS NULL THEN
         RETURN '{}';

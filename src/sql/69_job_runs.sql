@@ -145,7 +145,7 @@ DECLARE
     seen text := open->>'seen';
     column_name text := config->>'watermark_column';
     -- what had begun to write when the last run looked; the rest came late
-    begun text := _ad_seen(source, concat_ws(':', split_part(seen, ':', 1), split_part(seen, ':', 3), split_part(seen, ':', 3), ''));
+    begun text := _ad_seen(source, concat_ws(':', split_part(seen, ':', 1), split_part(seen, ':', 5), split_part(seen, ':', 5), ''));
 BEGIN
     late := 0;
     IF seen IS NULL THEN
