@@ -3,6 +3,7 @@ CREATE SCHEMA jobs;
 SET search_path = jobs, public;
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+SET intervalstyle = 'postgres';
 \set VERBOSITY terse
 CREATE ROLE regress_ad_owner LOGIN;
 CREATE ROLE regress_ad_other LOGIN;

@@ -197,25 +197,26 @@ bool prepare_row(ResultWriter* writer) {
            DatumGetObjectId(writer->row_values[owner]) == GetUserId();
 }
 
-const char* insert_query(Oid schema) {
+/// Without a job, its column is left out, so that no privilege on it is needed.
+const char* insert_query(Oid schema, bool of_job) {
     return psprintf(
         "INSERT INTO %s.anomaly_detection_results (source_table, model_id, algorithm, run_id,"
-        " threshold, job_id, source_record_id, source_record_key, is_anomaly, anomaly_score, "
-        "confidence,"
+        " threshold,%s source_record_id, source_record_key, is_anomaly, anomaly_score, confidence,"
         " p_value, features, raw_data, explanation, severity)"
-        " SELECT $1, $2, $3, $4, $5, $6, u.*"
+        " SELECT $1, $2, $3, $4, $5,%s u.*"
         " FROM ROWS FROM (pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9),"
         " pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12),"
         " pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
         " pg_catalog.unnest($16)) AS u",
-        quote_identifier(get_namespace_name(schema)));
+        quote_identifier(get_namespace_name(schema)), of_job ? " job_id," : "",
+        of_job ? " $6," : "");
 }
 
-SPIPlanPtr prepare_insert(Oid schema) {
+SPIPlanPtr prepare_insert(Oid schema, bool of_job) {
     Oid types[kConstants + kColumns];
     for (int c = 0; c < kConstants; ++c) types[c] = kConstantTypes[c].type;
     for (int c = 0; c < kColumns; ++c) types[kConstants + c] = kColumnTypes[c].array_type;
-    SPIPlanPtr plan = SPI_prepare(insert_query(schema), lengthof(types), types);
+    SPIPlanPtr plan = SPI_prepare(insert_query(schema, of_job), lengthof(types), types);
     if (plan == nullptr) elog(ERROR, "could not prepare to store results");
     return plan;
 }
@@ -306,8 +307,10 @@ void close_directly(ResultWriter* writer) {
 
 /// The job that a run belongs to, if it does to one.
 Datum find_job(Oid schema, Datum run_id, bool* isnull) {
-    const char* query = psprintf("SELECT job_id FROM %s.anomaly_detection_runs WHERE id = $1",
-                                 quote_identifier(get_namespace_name(schema)));
+    const char* query = psprintf(
+        "SELECT job_id FROM %s.anomaly_detection_runs"
+        " WHERE id OPERATOR(pg_catalog.=) $1",
+        quote_identifier(get_namespace_name(schema)));
     Oid type = INT8OID;
     *isnull = true;
     if (SPI_execute_with_args(query, 1, &type, &run_id, nullptr, false, 1) != SPI_OK_SELECT ||
@@ -339,7 +342,7 @@ ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     }
     FreeExecutorState(writer->estate);
     table_close(writer->relation, NoLock);
-    writer->insert = prepare_insert(schema);
+    writer->insert = prepare_insert(schema, !writer->constant_nulls[kJob]);
     return writer;
 }
 

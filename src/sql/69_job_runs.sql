@@ -101,6 +101,10 @@ AS $$
 DECLARE
     job anomaly_detection_jobs;
 BEGIN
+    IF pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean THEN
+        RAISE EXCEPTION 'cannot run a job in a read-only transaction'
+            USING ERRCODE = 'read_only_sql_transaction', HINT = 'Jobs run on the primary; ad_scores and ad_score work here.';
+    END IF;
     SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = job_id;
     IF job.id IS NULL THEN
         refusal := 'the job is gone';
@@ -286,6 +290,7 @@ AS $$
 DECLARE
     run anomaly_detection_runs;
     job anomaly_detection_jobs;
+    time_limit text;
     deadline timestamptz;
     more boolean;
     message text;
@@ -298,16 +303,17 @@ BEGIN
         RAISE EXCEPTION 'the job of run % is gone', run_id USING ERRCODE = 'undefined_object';
     END IF;
     BEGIN
-        deadline := run.started_at + nullif(coalesce(job.configuration->>'timeout', _ad_setting('anomaly_detect.job_timeout'))::interval, '0');
+        time_limit := coalesce(job.configuration->>'timeout', _ad_setting('anomaly_detect.job_timeout'));
+        deadline := run.started_at + nullif(time_limit::interval, '0');
         IF deadline <= clock_timestamp() THEN
-            RAISE EXCEPTION 'the run took longer than % and was ended', deadline - run.started_at USING ERRCODE = 'query_canceled';
+            RAISE EXCEPTION 'the run took longer than % and was ended', time_limit USING ERRCODE = 'query_canceled';
         END IF;
         PERFORM _ad_limit_time(deadline);
         more := CASE job.kind WHEN 'training' THEN _ad_training_step(job, run) ELSE _ad_detect_step(job, run) END;
     EXCEPTION WHEN query_canceled OR OTHERS THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
         IF state = '57014' AND deadline <= clock_timestamp() THEN
-            message := format('the run took longer than %s and was ended', deadline - run.started_at);
+            message := format('the run took longer than %s and was ended', time_limit);
         ELSIF state = '57014' AND NOT committing THEN
             RAISE;  -- the caller gave up
         END IF;

@@ -147,7 +147,7 @@ as_worker(q(SELECT ad_unschedule('cancelled')));
 
 gated_job('endless', '@hourly', '"timeout": "400 ms", "max_retries": 0');
 set_clock($node, '2100-03-05 23:00:00');
-state('endless', q(last_status = 'failed' AND last_error = 'the run took longer than 00:00:00.4 and was ended'), 'a run that takes too long is ended');
+state('endless', q(last_status = 'failed' AND last_error = 'the run took longer than 400 ms and was ended'), 'a run that takes too long is ended');
 as_worker(q(SELECT ad_unschedule('endless')));
 
 # 11, 14: overlap
