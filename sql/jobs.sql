@@ -264,6 +264,9 @@ INSERT INTO anomaly_detection_runs (job_id, source_table, model_id, status) SELE
 SELECT _ad_job_step(:forged, true);
 \set VERBOSITY terse
 SELECT status, error FROM run('own');
+\set VERBOSITY sqlstate
+SELECT _ad_lock_job(1, true, false);  -- would keep it from running
+\set VERBOSITY terse
 SELECT _ad_due_jobs('{}');
 SELECT _ad_prune_history();
 SELECT _ad_reap_all();

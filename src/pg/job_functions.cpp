@@ -7,6 +7,8 @@
 extern "C" {
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "postmaster/interrupt.h"
 #include "storage/lmgr.h"
@@ -14,6 +16,7 @@ extern "C" {
 #include "storage/pmsignal.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -26,14 +29,32 @@ namespace ad::pg {
 
 namespace {
 
-/// The lock that whoever runs a job holds. As no SQL function takes locks of this kind, nobody can
-/// pretend to run a job.
+/// The lock that whoever runs a job holds. No other function takes locks of this kind, so that
+/// nobody but its owner can pretend to run a job.
 LOCKTAG job_lock(Oid jobs, int64 job_id) {
     LOCKTAG tag;
     constexpr int kBits = 32;
     SET_LOCKTAG_OBJECT(tag, MyDatabaseId, jobs, static_cast<std::uint32_t>(job_id),
                        static_cast<std::uint16_t>(job_id >> kBits));
     return tag;
+}
+
+void require_own_job(Oid schema, int64 job_id) {
+    const char* query = psprintf(
+        "SELECT FROM %s.anomaly_detection_jobs WHERE id OPERATOR(pg_catalog.=) $1"
+        " AND owner::pg_catalog.oid OPERATOR(pg_catalog.=) $2",
+        quote_identifier(get_namespace_name(schema)));
+    Oid types[] = {INT8OID, OIDOID};
+    Datum values[] = {Int64GetDatum(job_id), ObjectIdGetDatum(GetUserId())};
+    SPI_connect();
+    const bool is_own =
+        SPI_execute_with_args(query, 2, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
+        SPI_processed == 1;
+    SPI_finish();
+    if (!is_own) {
+        ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                errmsg("job " INT64_FORMAT " does not belong to the current user", job_id));
+    }
 }
 
 /// The lock that outlives the commits of a run, so that a run that fails altogether gives it up.
@@ -146,11 +167,14 @@ PGDLLEXPORT Datum _ad_log(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-/// _ad_lock_job(jobs regclass, job_id bigint, for_session boolean, wait boolean) RETURNS boolean
+/// _ad_lock_job(job_id bigint, for_session boolean, wait boolean) RETURNS boolean
 PG_FUNCTION_INFO_V1(_ad_lock_job);
 PGDLLEXPORT Datum _ad_lock_job(PG_FUNCTION_ARGS) {
-    const LOCKTAG tag = job_lock(PG_GETARG_OID(0), PG_GETARG_INT64(1));
-    const bool for_session = PG_GETARG_BOOL(2);
+    const int64 job_id = PG_GETARG_INT64(0);
+    const bool for_session = PG_GETARG_BOOL(1);
+    const Oid schema = extension_schema(fcinfo);
+    require_own_job(schema, job_id);
+    const LOCKTAG tag = job_lock(get_relname_relid("anomaly_detection_jobs", schema), job_id);
     if (session_lock.held) {
         ereport(ERROR, errcode(ERRCODE_OBJECT_IN_USE), errmsg("this session runs another job"));
     }
@@ -158,7 +182,7 @@ PGDLLEXPORT Datum _ad_lock_job(PG_FUNCTION_ARGS) {
         RegisterXactCallback(at_transaction_end, nullptr);
         session_lock.watched = true;
     }
-    if (LockAcquire(&tag, ExclusiveLock, for_session, !PG_GETARG_BOOL(3)) ==
+    if (LockAcquire(&tag, ExclusiveLock, for_session, !PG_GETARG_BOOL(2)) ==
         LOCKACQUIRE_NOT_AVAIL) {
         PG_RETURN_BOOL(false);
     }
@@ -169,7 +193,7 @@ PGDLLEXPORT Datum _ad_lock_job(PG_FUNCTION_ARGS) {
     PG_RETURN_BOOL(true);
 }
 
-/// _ad_unlock_job(jobs regclass, job_id bigint) RETURNS void
+/// _ad_unlock_job() RETURNS void
 PG_FUNCTION_INFO_V1(_ad_unlock_job);
 PGDLLEXPORT Datum _ad_unlock_job(PG_FUNCTION_ARGS) {
     (void)fcinfo;

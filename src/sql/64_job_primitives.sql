@@ -9,14 +9,14 @@ CREATE FUNCTION _ad_log(message text) RETURNS void
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_log(text) IS 'a line in the log of the server, without the statement and the context';
 
-CREATE FUNCTION _ad_lock_job(jobs regclass, job_id bigint, for_session boolean, wait boolean) RETURNS boolean
+CREATE FUNCTION _ad_lock_job(job_id bigint, for_session boolean, wait boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_lock_job(regclass, bigint, boolean, boolean) IS
-'takes the lock that the run of a job holds, for the transaction or until the transaction that gives up or ends it';
+COMMENT ON FUNCTION _ad_lock_job(bigint, boolean, boolean) IS
+'takes the lock that the run of a job holds, which must be one''s own, for the transaction or until the transaction that gives up or ends it';
 
-CREATE FUNCTION _ad_unlock_job(jobs regclass, job_id bigint) RETURNS void
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_unlock_job(regclass, bigint) IS 'gives up a lock that was taken for the session';
+CREATE FUNCTION _ad_unlock_job() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_unlock_job() IS 'gives up a lock that was taken for the session';
 
 CREATE FUNCTION _ad_running_jobs(jobs regclass, OUT job_id bigint, OUT pid integer) RETURNS SETOF record
 LANGUAGE sql STABLE STRICT ROWS 10

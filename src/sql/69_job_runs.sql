@@ -112,7 +112,7 @@ BEGIN
     ELSIF job.owner <> current_user::regrole THEN
         RAISE EXCEPTION 'job "%" belongs to role %', job.job_name, job.owner
             USING ERRCODE = 'insufficient_privilege', HINT = 'A job only ever runs as its owner.';
-    ELSIF NOT _ad_lock_job('anomaly_detection_jobs', job_id, scheduled, NOT scheduled AND coalesce(job.configuration->>'overlap_policy' = 'queue', false)) THEN
+    ELSIF NOT _ad_lock_job(job_id, scheduled, NOT scheduled AND coalesce(job.configuration->>'overlap_policy' = 'queue', false)) THEN
         refusal := 'another run of the job goes on';
         RETURN;
     END IF;
@@ -342,7 +342,7 @@ BEGIN
         more := @extschema@._ad_job_step(run_id, true);
         COMMIT;
     END LOOP;
-    PERFORM @extschema@._ad_unlock_job('@extschema@.anomaly_detection_jobs', job_id);
+    PERFORM @extschema@._ad_unlock_job();
 END
 $$;
 COMMENT ON PROCEDURE _ad_run_job(bigint) IS 'runs a job that is due, in batches that commit: what a worker of the scheduler calls';

@@ -113,7 +113,30 @@ is(sql(q(SELECT count(*) FROM anomaly_detection_results r WHERE source_record_id
 	'and score nothing again');
 sql('DROP DATABASE restored');
 
-# 18: nothing starts during pg_upgrade; without the preload, nothing at all, and it is said why
+# 18: nothing starts during pg_upgrade, and afterwards jobs go on where they stood
+
+sql(q(SET ROLE worker; SELECT ad_alter_job('quick', cron_schedule => '1 second', active => true)));
+job_state($node, 'quick', q(last_status = 'succeeded'), 'a job runs before pg_upgrade');
+$node->stop;
+my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
+$upgraded->init(extra => ['--no-sync']);
+$upgraded->append_conf('postgresql.conf', join "\n", preload("timezone = 'UTC'", 'fsync = off'));
+my $bin = $node->config_data('--bindir');
+chdir PostgreSQL::Test::Utils::tempdir();
+command_ok([ 'pg_upgrade', '--no-sync', '--retain', '-d', $node->data_dir, '-D', $upgraded->data_dir, '-b', $bin, '-B', $bin, '-s', $node->host,
+	'-p', $node->port, '-P', $upgraded->port ], 'pg_upgrade of a server with jobs');
+my @logs = glob($upgraded->data_dir . '/pg_upgrade_output.d/*/log/*.log');
+cmp_ok(scalar @logs, '>', 0, 'it keeps its logs');
+is(scalar(grep { slurp_file($_) =~ /anomaly_detect launcher started/ } @logs), 0, '18: nothing of ours is started meanwhile');
+$upgraded->start;
+$upgraded->safe_psql('postgres', q(INSERT INTO readings VALUES (2000, 1, 1, 'x')));
+job_state($upgraded, 'quick', q(watermark = '2000'), '18: its jobs go on afterwards');
+is($upgraded->safe_psql('postgres', q(SELECT count(*) - count(DISTINCT source_record_id) FROM anomaly_detection_results WHERE job_id = (SELECT id FROM anomaly_detection_jobs))),
+	0, 'and score nothing again');
+$upgraded->stop;
+$node->start;
+
+# Without the preload, nothing runs, and it is said why
 
 $node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));
 $node->restart;
