@@ -183,6 +183,7 @@ INSERT INTO victim SELECT i, 'k' || i, i FROM generate_series(1, 20) i;
 CREATE TABLE victims AS SELECT i AS id, (i % 10 = 0)::int AS num, i % 2 AS line, i::float8 AS v FROM generate_series(0, 99) i;
 CREATE VIEW victim_view AS SELECT id, v FROM victim;
 CREATE FUNCTION caller_finds_this(float8) RETURNS boolean LANGUAGE sql AS 'SELECT $1 OPERATOR(pg_catalog.>) 0';
+CREATE FUNCTION hostile.fails(int4) RETURNS boolean LANGUAGE sql AS 'SELECT 1 OPERATOR(pg_catalog./) ($1 OPERATOR(pg_catalog.-) 5) IS NOT NULL';
 SET search_path = hostile, pg_catalog, security, public;
 SELECT public.ad_train('victim', '{v,k}', 'victim', where_clause => 'caller_finds_this(v)', time_column => 'at', exclude_windows => '{}');
 SELECT public.ad_train('victim_view', '{v}', 'victim', 'mad', threshold => '{"method": "score", "value": 1}');
@@ -197,6 +198,20 @@ SELECT public.ad_detect('victim', NULL, 'victim', 'caller_finds_this(v)', 7, '{"
 SELECT public.ad_detect_data('{{1},{2}}', '{v}', include_explanations => true) IS NOT NULL, public.ad_detect_data('{{1},{2}}', model_id => 'victim') IS NOT NULL;
 CALL public.ad_detect_batches('victim', model_id => 'victim', where_clause => 'caller_finds_this(v)', batch_size => 7) \g /dev/null
 CALL public.ad_detect_batches('victim', model_id => 'victim', batch_size => 7, options => '{"id_column": "k"}') \g /dev/null
+SELECT public.ad_schedule('victim', 'victim', NULL, 'victim', '@hourly', '{"watermark_column": "id", "where_clause": "caller_finds_this(v) AND hostile.fails(id)",
+    "store": "all", "explain": true, "min_confidence": 0, "batch_size": 7, "alerts": {"min_anomalies": 2, "window": "1 hour"}, "shadow_model": "victim@1"}') IS NOT NULL;
+SELECT public.ad_schedule('victim by time', 'victim', NULL, 'victim', '@daily', '{"watermark_column": "at"}') IS NOT NULL;
+SELECT public.ad_schedule_training('victim training', 'victim', '@daily', '{"activate": "if_better", "where_clause": "caller_finds_this(v)"}') IS NOT NULL;
+SELECT pg_catalog.jsonb_extract_path(public.ad_run_job(j), 'status'), pg_catalog.jsonb_extract_path(public.ad_run_job(j), 'error') FROM pg_catalog.unnest('{victim,victim by time,victim training}'::pg_catalog.text[]) j;
+INSERT INTO victim VALUES (0, 'k0', 0);
+SELECT pg_catalog.jsonb_extract_path(public.ad_run_job('victim'), 'late_records');
+SELECT pg_catalog.count(*) FROM public.ad_job_status;
+SELECT pg_catalog.count(*) FROM public.ad_open_alerts;
+SELECT pg_catalog.count(*) FROM public.anomaly_detection_dead_letters;
+SELECT public.ad_alter_job('victim', cron_schedule => '@daily', configuration => '{"late_window": 5}') IS NOT NULL, public.ad_pause_job('victim'), public.ad_resume_job('victim');
+SELECT public.ad_snooze_job('victim', '1 hour') IS NOT NULL, public.ad_close_alert(0), public.ad_health() IS NOT NULL;
+SELECT public.ad_unschedule(j) FROM pg_catalog.unnest('{victim,victim by time,victim training}'::pg_catalog.text[]) j;
+DELETE FROM victim WHERE id OPERATOR(pg_catalog.=) 0;
 SELECT public.ad_set_alias('victim', 'a', 1), public.ad_activate('victim@1');
 SELECT public.ad_model_info('victim@a') IS NOT NULL;
 SELECT pg_catalog.count(*) FROM public.ad_validate('victim');

@@ -10,7 +10,10 @@ packages_of() {
         core) echo g++ make libeigen3-dev nlohmann-json3-dev libxxhash-dev ;;
         # Whoever names a pg_config has a PostgreSQL and wants no other.
         server) [[ -n ${PG_CONFIG:-} ]] || echo "postgresql-$pg_major postgresql-server-dev-$pg_major" ;;
-        test) echo libgtest-dev libipc-run-perl ;;
+        test)
+            echo libgtest-dev libipc-run-perl
+            [[ -n ${PG_CONFIG:-} ]] || echo "postgresql-$pg_major-cron"
+            ;;
         lint) echo clang clang-format ;;
         bench)
             echo python3-asyncpg python3-psycopg2 python3-sklearn libbenchmark-dev

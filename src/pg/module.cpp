@@ -1,5 +1,6 @@
 #include "core/registry.hpp"
 
+#include "jobs.hpp"
 #include "module.hpp"
 #include "values.hpp"
 
@@ -8,7 +9,6 @@ extern "C" {
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -51,6 +51,11 @@ void define_settings() {
                                "Role whose members see the models, results and runs of all users.",
                                nullptr, &settings.admin_role, "", PGC_SUSET, 0, nullptr, nullptr,
                                nullptr);
+    DefineCustomStringVariable("anomaly_detect.timezone",
+                               "Time zone of a schedule that does not name one.",
+                               "Empty stands for TimeZone.", &settings.timezone, "", PGC_USERSET, 0,
+                               check_timezone, nullptr, nullptr);
+    define_job_settings();
     MarkGUCPrefixReserved("anomaly_detect");
 }
 
@@ -92,6 +97,7 @@ extern "C" {
 PGDLLEXPORT void _PG_init(void) {
     ad::pg::define_settings();
     ad::poll_hook = ad::pg::poll_server;
+    ad::pg::prepare_scheduling();
 }
 
 /// _ad_algorithms() RETURNS jsonb: the registry.

@@ -5,6 +5,7 @@
 
 extern "C" {
 #include "fmgr.h"
+#include "utils/guc.h"
 }
 
 namespace ad::pg {
@@ -16,10 +17,14 @@ struct Settings {
     int random_seed;
     char* default_algorithm;
     char* admin_role;
+    char* timezone;  ///< empty: TimeZone
 };
 extern Settings settings;
 
 std::uint64_t max_training_memory_bytes();
+
+/// The check of anomaly_detect.timezone.
+bool check_timezone(char** value, void** extra, GucSource source);
 
 /// The schema of the extension, found through the function that is being called.
 Oid extension_schema(FunctionCallInfo fcinfo);

@@ -52,14 +52,18 @@ struct Constant {
     const char* name;
     Oid type;
 };
-constexpr Constant kConstantTypes[] = {
-    {"source_table", TEXTOID}, {"model_id", TEXTOID}, {"algorithm", TEXTOID}, {"run_id", INT8OID}};
+constexpr Constant kConstantTypes[] = {{"source_table", TEXTOID},
+                                       {"model_id", TEXTOID},
+                                       {"algorithm", TEXTOID},
+                                       {"run_id", INT8OID},
+                                       {"job_id", INT8OID}};
 constexpr int kConstants = lengthof(kConstantTypes);
 
 }  // namespace
 
 struct ResultWriter {
     Datum constants[kConstants];
+    bool constant_nulls[kConstants];
     int pending;
     Datum values[kColumns][kMaxRows];
     bool nulls[kColumns][kMaxRows];
@@ -176,6 +180,7 @@ bool prepare_row(ResultWriter* writer) {
         const int i = find(kConstantTypes[c].name, kConstantTypes[c].type);
         if (i < 0) return false;
         writer->row_values[i] = writer->constants[c];
+        writer->row_nulls[i] = writer->constant_nulls[c];
     }
     writer->id_attribute = find("id", INT8OID);
     if (writer->id_attribute < 0 ||
@@ -195,32 +200,38 @@ bool prepare_row(ResultWriter* writer) {
            DatumGetObjectId(writer->row_values[owner]) == GetUserId();
 }
 
-const char* insert_query(Oid schema) {
+/// Without a job, its column is left out, so that no privilege on it is needed.
+const char* insert_query(Oid schema, bool of_job) {
     return psprintf(
         "INSERT INTO %s.anomaly_detection_results (source_table, model_id, algorithm, run_id,"
-        " source_record_id, source_record_key, is_anomaly, anomaly_score, confidence, p_value,"
+        "%s source_record_id, source_record_key, is_anomaly, anomaly_score, confidence, p_value,"
         " threshold, features, raw_data, explanation, severity)"
-        " SELECT $1, $2, $3, $4, u.*"
-        " FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
-        "pg_catalog.unnest($8),"
+        " SELECT $1, $2, $3, $4,%s u.*"
+        " FROM ROWS FROM (pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
         " pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
         " pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14),"
-        " pg_catalog.unnest($15)) AS u",
-        quote_identifier(get_namespace_name(schema)));
+        " pg_catalog.unnest($15), pg_catalog.unnest($16)) AS u",
+        quote_identifier(get_namespace_name(schema)), of_job ? " job_id," : "",
+        of_job ? " $5," : "");
 }
 
-SPIPlanPtr prepare_insert(Oid schema) {
+SPIPlanPtr prepare_insert(Oid schema, bool of_job) {
     Oid types[kConstants + kColumns];
     for (int c = 0; c < kConstants; ++c) types[c] = kConstantTypes[c].type;
     for (int c = 0; c < kColumns; ++c) types[kConstants + c] = kColumnTypes[c].array_type;
-    SPIPlanPtr plan = SPI_prepare(insert_query(schema), lengthof(types), types);
+    SPIPlanPtr plan = SPI_prepare(insert_query(schema, of_job), lengthof(types), types);
     if (plan == nullptr) elog(ERROR, "could not prepare to store results");
     return plan;
 }
 
 void write_by_query(const ResultWriter* writer) {
     Datum arguments[kConstants + kColumns];
-    for (int c = 0; c < kConstants; ++c) arguments[c] = writer->constants[c];
+    char nulls[kConstants + kColumns + 1];
+    memset(nulls, ' ', sizeof(nulls));
+    for (int c = 0; c < kConstants; ++c) {
+        arguments[c] = writer->constants[c];
+        if (writer->constant_nulls[c]) nulls[c] = 'n';
+    }
     for (int c = 0; c < kColumns; ++c) {
         int16 length;
         bool by_value;
@@ -233,7 +244,7 @@ void write_by_query(const ResultWriter* writer) {
             &lower, kColumnTypes[c].type, length, by_value, alignment));
     }
     SPI_connect();
-    if (SPI_execute_plan(writer->insert, arguments, nullptr, false, 0) != SPI_OK_INSERT) {
+    if (SPI_execute_plan(writer->insert, arguments, nulls, false, 0) != SPI_OK_INSERT) {
         elog(ERROR, "could not store results");
     }
     SPI_finish();
@@ -297,13 +308,30 @@ void close_directly(ResultWriter* writer) {
     table_close(writer->relation, NoLock);
 }
 
+/// The job that a run belongs to, if it does to one.
+Datum find_job(Oid schema, Datum run_id, bool* isnull) {
+    const char* query = psprintf(
+        "SELECT job_id FROM %s.anomaly_detection_runs"
+        " WHERE id OPERATOR(pg_catalog.=) $1",
+        quote_identifier(get_namespace_name(schema)));
+    Oid type = INT8OID;
+    *isnull = true;
+    if (SPI_execute_with_args(query, 1, &type, &run_id, nullptr, false, 1) != SPI_OK_SELECT ||
+        SPI_processed != 1) {
+        return 0;
+    }
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
+}
+
 }  // namespace
 
 ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     auto* writer = make_array<ResultWriter>(1);
     const Datum values[kConstants] = {constants.source_table, constants.model_id,
-                                      constants.algorithm, constants.run_id};
+                                      constants.algorithm, constants.run_id, 0};
     memcpy(writer->constants, values, sizeof(values));
+    constexpr int kJob = kConstants - 1;
+    writer->constants[kJob] = find_job(schema, constants.run_id, &writer->constant_nulls[kJob]);
     writer->relation =
         table_open(get_relname_relid("anomaly_detection_results", schema), RowExclusiveLock);
     writer->estate = CreateExecutorState();
@@ -313,7 +341,7 @@ ResultWriter* open_results(Oid schema, const ResultConstants& constants) {
     }
     FreeExecutorState(writer->estate);
     table_close(writer->relation, NoLock);
-    writer->insert = prepare_insert(schema);
+    writer->insert = prepare_insert(schema, !writer->constant_nulls[kJob]);
     return writer;
 }
 

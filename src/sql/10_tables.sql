@@ -87,9 +87,16 @@ CREATE TABLE anomaly_detection_runs (
     error text,
     sqlstate text,
     pid integer NOT NULL DEFAULT pg_backend_pid(),
-    owner regrole NOT NULL DEFAULT current_user::regrole
+    owner regrole NOT NULL DEFAULT current_user::regrole,
+    scheduled_for timestamptz,
+    late_records bigint NOT NULL DEFAULT 0,
+    dead_letters bigint NOT NULL DEFAULT 0,
+    alerts bigint NOT NULL DEFAULT 0
 );
+CREATE INDEX anomaly_detection_runs_job ON anomaly_detection_runs (job_id, id) WHERE job_id IS NOT NULL;
 COMMENT ON TABLE anomaly_detection_runs IS 'one row for each detection, ad hoc or scheduled';
+COMMENT ON COLUMN anomaly_detection_runs.late_records IS
+'rows of a job that came behind its watermark, whether or not they were scored';
 COMMENT ON COLUMN anomaly_detection_runs.source_oid IS
 'with model_created_at: an interrupted run is not resumed on another table or model that has taken the name';
 COMMENT ON COLUMN anomaly_detection_runs.last_key IS 'record key up to which ad_detect_batches has committed';

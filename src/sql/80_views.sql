@@ -50,7 +50,8 @@ CREATE VIEW ad_progress WITH (security_invoker = true) AS
 SELECT id AS run_id, job_id, source_table, model_id, started_at, attempt, pid, processed_records, estimated_records,
        anomalies_found, batches,
        processed_records / nullif(extract(epoch FROM clock_timestamp() - started_at), 0)::float8 AS records_per_second,
-       least(1, processed_records::float8 / nullif(estimated_records, 0)) AS fraction_done
+       least(1, processed_records::float8 / nullif(estimated_records, 0)) AS fraction_done,
+       greatest(estimated_records - processed_records, 0) AS remaining_records
 FROM anomaly_detection_runs WHERE status = 'running';
 COMMENT ON VIEW ad_progress IS 'detections that are running or were interrupted, as far as they have committed';
 

@@ -13,7 +13,8 @@ make_readings($primary, 1000);
 $primary->safe_psql('postgres', q(
 	SELECT ad_train('readings', NULL, 'm', random_seed => 1);
 	SELECT ad_train('readings', ARRAY['a'], 'm', random_seed => 2, activate => false);
-	SELECT ad_detect('readings', NULL, 'm');));
+	SELECT ad_detect('readings', NULL, 'm');
+	SELECT ad_schedule('job', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id"}');));
 
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -30,10 +31,12 @@ my %reads = (
 	ad_detect_data => q(SELECT ad_detect_data(ARRAY[[1, 2], [3, 4], [500, 6]]::float8[])->'predictions'),
 	ad_validate => q(SELECT count(*) FROM ad_validate('readings') WHERE status = 'error'),
 	ad_summary => q(SELECT ad_summary('readings')->'summary'->'total_records'),
+	ad_next_runs => q(SELECT count(*) FROM ad_next_runs('@hourly')),
+	ad_health => q(SELECT ad_health()->'jobs'),
 	ad_model_info => q(SELECT ad_model_info('m@2')->'feature_columns'),
 	ad_fit => q(SELECT length(ad_fit('{"random_seed": 1}', a, b)) FROM readings),
 	views => q(SELECT (SELECT count(*) FROM ad_models), (SELECT count(*) FROM ad_model_versions), (SELECT count(*) FROM ad_results_flat),
-		(SELECT count(*) FROM ad_recent_anomalies) > 0, (SELECT count(*) FROM ad_progress), (SELECT count(*) FROM ad_algorithms) > 1));
+		(SELECT count(*) FROM ad_recent_anomalies) > 0, (SELECT count(*) FROM ad_progress), (SELECT count(*) FROM ad_job_status), (SELECT count(*) FROM ad_open_alerts), (SELECT count(*) FROM ad_algorithms) > 1));
 
 my %writes = (
 	ad_train => q(SELECT ad_train('readings', NULL, 'n')),
@@ -43,10 +46,15 @@ my %writes = (
 	ad_activate => q(SELECT ad_activate('m@2')),
 	ad_set_alias => q(SELECT ad_set_alias('m', 'best', 2)),
 	ad_drop_model => q(SELECT ad_drop_model('m')),
+	ad_schedule => q(SELECT ad_schedule('other', 'readings', NULL, 'm', '@hourly')),
+	ad_run_job => q(SELECT ad_run_job('job')),
+	ad_alter_job => q(SELECT ad_alter_job('job', cron_schedule => '@daily')),
+	ad_pause_job => q(SELECT ad_pause_job('job')),
+	ad_unschedule => q(SELECT ad_unschedule('job')),
 	ad_prune => q(SELECT ad_prune('0')));
 
 # These do more than fail: they say what to do.
-my %hints = map { $_ => 1 } qw(ad_train ad_train_data ad_detect ad_detect_batches);
+my %hints = map { $_ => 1 } qw(ad_train ad_train_data ad_detect ad_detect_batches ad_run_job);
 
 my %answers = map { $_ => $primary->safe_psql('postgres', $reads{$_}) } keys %reads;
 for my $where ([ 'standby', $standby, '' ], [ 'read-only transaction', $primary, 'SET default_transaction_read_only = on; ' ])

@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(start_node make_readings failure is_failure query_in_background wait_for_query
-	finish seconds_of);
+	finish seconds_of preload make_worker_role set_clock job_state);
 
 # start_node(name, [option of init => ...], line of postgresql.conf...)
 sub start_node
@@ -22,6 +22,40 @@ sub start_node
 	$node->append_conf('postgresql.conf', join("\n", 'fsync = off', 'autovacuum = off', @settings));
 	$node->start;
 	return $node;
+}
+
+# Settings of a server that runs jobs, and looks for them often.
+sub preload
+{
+	return (q(shared_preload_libraries = 'anomaly_detect'), 'anomaly_detect.poll_interval = 100ms', 'max_worker_processes = 12',
+		@_);
+}
+
+# The extension, and a role that jobs run as.
+sub make_worker_role
+{
+	my ($node, $database) = @_;
+	$node->safe_psql($database // 'postgres', q(
+		DO $$ BEGIN CREATE ROLE worker LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+		CREATE EXTENSION anomaly_detect; GRANT ALL ON SCHEMA public TO worker;));
+	return;
+}
+
+# Sets the clock of the scheduler, which the tests move instead of waiting.
+sub set_clock
+{
+	my ($node, $time) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET anomaly_detect.mock_clock = '$time'");
+	$node->reload;
+	return;
+}
+
+# Waits until a job is in a state: a condition on its row in ad_job_status.
+sub job_state
+{
+	my ($node, $job, $condition, $name, $database) = @_;
+	return ok($node->poll_query_until($database // 'postgres', "SELECT coalesce(bool_and($condition), false) FROM ad_job_status WHERE job_name = '$job'"), $name)
+		|| diag($node->safe_psql($database // 'postgres', "SELECT s FROM ad_job_status s WHERE job_name = '$job'"));
 }
 
 # A table of readings with a key, two numbers and a category, and nothing random about it.

@@ -1,0 +1,309 @@
+-- Jobs without a scheduler: what ad_run_job does is what the scheduler's workers do.
+CREATE SCHEMA jobs;
+SET search_path = jobs, public;
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+SET intervalstyle = 'postgres';
+\set VERBOSITY terse
+CREATE ROLE regress_ad_owner LOGIN;
+CREATE ROLE regress_ad_other LOGIN;
+CREATE ROLE regress_ad_nologin;
+GRANT ALL ON SCHEMA jobs TO PUBLIC;
+SET anomaly_detect.mock_clock = '2100-03-01 12:00:00+00';
+SET anomaly_detect.retry_period = '1min';
+
+SET ROLE regress_ad_owner;
+CREATE TABLE readings (id bigint PRIMARY KEY, at timestamptz, v float8);
+CREATE INDEX ON readings (at);
+-- median 50.5, mad 25: a score of 1.2 or more takes v <= 5 or v >= 96
+INSERT INTO readings SELECT i, timestamptz '2100-03-01 11:00+00' + i * interval '10 s', i FROM generate_series(1, 100) i;
+SELECT ad_train('readings', '{v}', 'm', 'mad', threshold => '{"method": "score", "value": 1.2}');
+
+--
+-- What can be wrong with a job
+--
+SELECT ad_schedule('j', 'readings', NULL, 'm', '* * * *');
+SELECT ad_schedule('j', 'readings', NULL, 'm', '@hourly', timezone => 'Atlantis');
+SELECT ad_schedule('', 'readings', NULL, 'm', '@hourly');
+SELECT ad_schedule('j', 'readings', NULL, 'nothing', '@hourly');
+SELECT ad_schedule('j', 'readings', '{id}', 'm', '@hourly');
+CREATE FUNCTION attempt(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    PERFORM ad_schedule('j', 'readings', NULL, 'm', '@hourly', config);
+    RETURN 'good';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RETURN SQLSTATE || ' ' || SQLERRM || ' | ' || hint;
+END
+$$;
+\x
+SELECT c AS config, attempt(c::jsonb) FROM unnest(ARRAY['[]', '{"batch": 1}', '{"batch_size": 0}', '{"batch_size": "x"}', '{"timeout": "soon"}', '{"timeout": "-1 s"}',
+    '{"overlap_policy": "both"}', '{"where_clause": "a; b"}', '{"watermark_column": "w"}', '{"watermark_column": "v"}', '{"watermark_column": "id", "window_delay": "1 s"}',
+    '{"store": "some"}', '{"store": "none"}', '{"min_confidence": 2}', '{"alerts": {"min": 1}}', '{"alerts": {"high": "x"}}', '{"alerts": 1}', '{"late_rows": "lose"}',
+    '{"id_column": "x"}', '{"shadow_model": "x"}', '{"max_retries": -1}', '{"dead_letter": "no"}', '{"activate": "always"}']) c;
+\x
+SELECT count(*) FROM anomaly_detection_jobs;
+SELECT ad_run_job('j');
+SELECT ad_alter_job('j', active => true);
+SELECT ad_unschedule('j');
+
+--
+-- A job that follows an id
+--
+SELECT ad_schedule('follow', 'readings', NULL, 'm', '*/5 * * * *', '{"watermark_column": "id", "batch_size": 30, "min_confidence": 0}') > 0 AS scheduled;
+SELECT ad_schedule('follow', 'readings', NULL, 'm', '@daily');
+SELECT job_name, kind, source_table, model_id, schedule_cron, next_run, is_active, owner, timezone, watermark FROM anomaly_detection_jobs;
+CREATE FUNCTION run(job text) RETURNS TABLE (status text, processed text, anomalies text, late text, dead text, alerts text, watermark text, error text)
+LANGUAGE sql AS $$
+    SELECT r->>'status', r->>'processed_records', r->>'anomalies_found', r->>'late_records', r->>'dead_letters', r->>'alerts', r->>'watermark',
+           coalesce(r->>'error', r->>'reason')
+    FROM ad_run_job(job) r
+$$;
+SELECT * FROM run('follow');
+SELECT * FROM run('follow');
+INSERT INTO readings SELECT i, timestamptz '2100-03-01 11:00+00' + i * interval '10 s', 1000 FROM generate_series(101, 103) i;
+SELECT * FROM run('follow');
+SELECT status, attempt, processed_records, anomalies_found, batches, watermark_from, watermark_to, alerts FROM anomaly_detection_runs ORDER BY id;
+SELECT count(*), count(DISTINCT source_record_id), count(job_id) AS of_job, bool_and(is_anomaly) FROM anomaly_detection_results;
+-- One alert for each batch with anomalies, each with one message
+SELECT kind, severity, message, anomalies, cardinality(result_ids) AS results, status FROM anomaly_detection_alerts ORDER BY id;
+SELECT count(*), count(DISTINCT alert_id), bool_and((payload->>'id')::bigint = alert_id) AS own FROM anomaly_detection_outbox;
+SELECT severity, message FROM ad_open_alerts ORDER BY alert_id DESC LIMIT 1;
+SELECT ad_close_alert(max(alert_id), 'seen') FROM ad_open_alerts;
+SELECT count(*) AS open FROM ad_open_alerts;
+SELECT ad_close_alert(0);
+
+--
+-- Report 27: late data is noticed: rows behind the watermark that no run has seen
+--
+INSERT INTO readings VALUES (0, '2100-03-01 11:00+00', 2000), (-1, '2100-03-01 11:00+00', 50);
+SELECT * FROM run('follow');
+SELECT * FROM run('follow');
+SELECT ad_alter_job('follow', configuration => '{"late_rows": "count"}') > 0 AS altered;
+INSERT INTO readings VALUES (-2, '2100-03-01 11:00+00', 2000);
+SELECT * FROM run('follow');
+SELECT count(*) FROM anomaly_detection_results WHERE source_record_id <= 0;
+-- beyond the window they are not looked for
+SELECT ad_alter_job('follow', configuration => '{"late_rows": null, "late_window": 10}') > 0 AS altered;
+INSERT INTO readings VALUES (-3, '2100-03-01 11:00+00', 2000), (99999, '2100-03-01 11:00+00', 50);
+SELECT * FROM run('follow');
+-- From anywhere
+SELECT ad_alter_job('follow', watermark => '99') > 0 AS altered;
+SELECT * FROM run('follow');
+SELECT ad_alter_job('follow', watermark => 'x');
+SELECT ad_unschedule('follow'), ad_unschedule('follow');
+DELETE FROM anomaly_detection_results;
+DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
+
+--
+-- A job that follows a time, with a delay; the clock stands at 12:00
+--
+SELECT ad_schedule('delayed', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "at", "window_delay": "50 minutes", "alerts": false}') > 0 AS scheduled;
+SELECT * FROM run('delayed');
+RESET ROLE; SET anomaly_detect.mock_clock = '2100-03-01 12:05:00+00'; SET ROLE regress_ad_owner;
+SELECT * FROM run('delayed');
+SELECT max(at) FROM readings WHERE at <= '2100-03-01 11:15+00';
+INSERT INTO readings VALUES (200, '2100-03-01 11:14:55+00', 1000);
+SELECT * FROM run('delayed');
+SELECT ad_unschedule('delayed');
+DELETE FROM anomaly_detection_results;
+DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
+
+--
+-- where_clause, explain, and a shadow model
+--
+SELECT ad_train('readings', '{v}', 'shadow', 'mad', threshold => '{"method": "score", "value": 0}');
+SELECT ad_schedule('some', 'readings', NULL, 'm', '@hourly', '{"where_clause": "id > 90", "store": "all", "explain": true, "shadow_model": "shadow"}') > 0 AS scheduled;
+SELECT * FROM run('some');
+SELECT model_id, count(*), count(*) FILTER (WHERE is_anomaly) AS anomalies, count(explanation) AS explained FROM anomaly_detection_results GROUP BY 1 ORDER BY 1;
+SELECT ad_unschedule('some');
+DELETE FROM anomaly_detection_results;
+
+--
+-- Rows that cannot be scored
+--
+CREATE TABLE broken (a int, b text, v numeric, PRIMARY KEY (a, b));
+INSERT INTO broken SELECT i, 'row ' || i, i FROM generate_series(1, 100) i;
+SELECT ad_schedule('broken', 'broken', NULL, 'm', '@hourly', '{"watermark_column": "a", "where_clause": "10 / (a - 50) IS NOT NULL", "store": "all", "batch_size": 40}') > 0 AS scheduled;
+SELECT * FROM run('broken');
+SELECT source_record_key, left(payload::text, 30) AS payload, reason, sqlstate FROM anomaly_detection_dead_letters ORDER BY id;
+SELECT count(*), count(DISTINCT source_record_key) FROM anomaly_detection_results;
+SELECT ad_alter_job('broken', configuration => '{"dead_letter": false}', watermark => '0') > 0 AS altered;
+SELECT * FROM run('broken');
+SELECT ad_unschedule('broken');
+DELETE FROM anomaly_detection_results;
+DELETE FROM anomaly_detection_dead_letters;
+-- a model that rejects missing values
+SELECT ad_train('readings', '{v}', 'whole', 'mad', preprocess => '{"impute": "reject"}');
+CREATE TABLE gaps (id int PRIMARY KEY, v float8);
+INSERT INTO gaps SELECT i, CASE WHEN i % 10 > 0 THEN i END FROM generate_series(1, 30) i;
+SELECT ad_schedule('gaps', 'gaps', NULL, 'whole', '@hourly', '{"watermark_column": "id", "store": "all"}') > 0 AS scheduled;
+SELECT * FROM run('gaps');
+SELECT source_record_key, payload, reason, sqlstate FROM anomaly_detection_dead_letters ORDER BY id;
+SELECT ad_unschedule('gaps');
+DELETE FROM anomaly_detection_results;
+
+--
+-- Failure: retries, then the next time; the circuit opens and tries once after its pause
+--
+SELECT ad_schedule('fragile', 'readings', NULL, 'm', '0 0 * * *', '{"where_clause": "v < nothing()", "max_retries": 2, "circuit_breaker_threshold": 4, "circuit_breaker_pause": "30 minutes"}') > 0 AS scheduled;
+CREATE FUNCTION state(job text, OUT status text, OUT attempts int, OUT failures int, OUT circuit text, OUT next_in interval, OUT error text) LANGUAGE sql AS $$
+    SELECT last_status, failed_attempts, consecutive_failures, circuit_state, date_trunc('minute', next_run - current_setting('anomaly_detect.mock_clock')::timestamptz), last_error
+    FROM anomaly_detection_jobs WHERE job_name = job
+$$;
+SELECT status, error FROM run('fragile');
+SELECT * FROM state('fragile');
+SELECT status FROM run('fragile');
+SELECT * FROM state('fragile');
+SELECT status FROM run('fragile');
+SELECT * FROM state('fragile');
+SELECT status FROM run('fragile');
+SELECT * FROM state('fragile');
+SELECT status, error FROM run('fragile');
+SELECT kind, severity, message FROM ad_open_alerts WHERE kind = 'circuit_open';
+SELECT state, last_error FROM ad_job_status;
+SELECT p FROM jsonb_array_elements_text(ad_health()->'problems') p WHERE p !~ 'scheduler|preload';
+RESET ROLE; SET anomaly_detect.mock_clock = '2100-03-01 12:35:00+00'; SET ROLE regress_ad_owner;
+SELECT status FROM run('fragile');
+SELECT * FROM state('fragile');
+RESET ROLE; SET anomaly_detect.mock_clock = '2100-03-01 13:05:00+00'; SET ROLE regress_ad_owner;
+CREATE FUNCTION nothing() RETURNS float8 LANGUAGE sql AS 'SELECT 0::float8';
+SELECT status, processed FROM run('fragile');
+SELECT * FROM state('fragile');
+SELECT attempt, status, sqlstate FROM anomaly_detection_runs WHERE job_id = (SELECT id FROM anomaly_detection_jobs) ORDER BY id;
+SELECT ad_unschedule('fragile');
+
+--
+-- A limit of time
+--
+SELECT ad_schedule('slow', 'readings', NULL, 'm', '@hourly', '{"where_clause": "pg_sleep(0.02) IS NOT NULL", "timeout": "300 ms"}') > 0 AS scheduled;
+SELECT status, error FROM run('slow');
+SHOW statement_timeout;
+SELECT ad_unschedule('slow');
+
+--
+-- Alerts: enough anomalies in a window, cooldown, snooze, severity
+--
+DELETE FROM anomaly_detection_outbox;
+DELETE FROM anomaly_detection_alerts;
+SELECT ad_schedule('alerts', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "store": "all", "min_confidence": 0, "cooldown": "10 minutes",
+    "alerts": {"min_anomalies": 12, "window": "1 hour", "high": 1, "medium": 0.995}}') > 0 AS scheduled;
+SELECT processed, anomalies, alerts FROM run('alerts');
+INSERT INTO readings SELECT i, now(), 1000 FROM generate_series(101, 102) i;
+SELECT processed, anomalies, alerts FROM run('alerts');
+INSERT INTO readings VALUES (103, now(), 1000);
+SELECT processed, anomalies, alerts FROM run('alerts');
+RESET ROLE; SET anomaly_detect.mock_clock = '2100-03-01 13:15:01+00'; SET ROLE regress_ad_owner;
+INSERT INTO readings VALUES (104, now(), 1000);
+SELECT processed, anomalies, alerts FROM run('alerts');
+SELECT ad_snooze_job('alerts', '1 hour');
+RESET ROLE; SET anomaly_detect.mock_clock = '2100-03-01 13:30:00+00'; SET ROLE regress_ad_owner;
+INSERT INTO readings VALUES (105, now(), 1000);
+SELECT processed, anomalies, alerts FROM run('alerts');
+SELECT ad_snooze_job('alerts', '0'), ad_snooze_job('alerts', '-1 s');
+INSERT INTO readings VALUES (106, now(), 1000);
+SELECT processed, anomalies, alerts FROM run('alerts');
+SELECT severity, message, anomalies FROM anomaly_detection_alerts ORDER BY id;
+SELECT suppressed_alerts FROM ad_job_status WHERE job_name = 'alerts';
+SELECT ad_pause_job('alerts'), ad_pause_job('alerts'), (SELECT state FROM ad_job_status);
+SELECT ad_resume_job('alerts'), ad_resume_job('alerts'), (SELECT next_run FROM ad_job_status);
+SELECT ad_unschedule('alerts');
+DELETE FROM readings WHERE id > 100;
+
+--
+-- Training jobs
+--
+SELECT ad_schedule_training('train', 'no such', '@daily');
+SELECT ad_schedule_training('train', 'm', '@daily', '{"activate": "maybe"}');
+SELECT ad_schedule_training('train', 'm', '@daily') > 0 AS scheduled;
+SELECT status, processed FROM run('train');
+SELECT model_id, is_active, algorithm, feature_columns, threshold, source_table FROM ad_model_versions WHERE name = 'm' ORDER BY version;
+SELECT ad_alter_job('train', configuration => '{"activate": "never", "where_clause": "id <= 50"}') > 0 AS altered;
+SELECT status, processed FROM run('train');
+-- with labels
+ALTER TABLE readings ADD fault boolean;
+UPDATE readings SET fault = id > 95;
+SELECT ad_alter_job('train', configuration => '{"activate": "if_better", "label_column": "fault", "parameters": {}, "where_clause": null}') > 0 AS altered;
+SELECT status, processed FROM run('train');
+ALTER TABLE readings ADD noise int;
+UPDATE readings SET noise = id * 37 % 100;
+SELECT ad_alter_job('train', configuration => '{"feature_columns": ["noise"]}') > 0 AS altered;
+SELECT status FROM run('train');
+-- without: only if it ranks the rows as before
+SELECT ad_alter_job('train', configuration => '{"label_column": null}') > 0 AS altered;
+SELECT status FROM run('train');
+SELECT ad_alter_job('train', configuration => '{"feature_columns": ["v"]}') > 0 AS altered;
+SELECT status FROM run('train');
+SELECT version, is_active, round((performance_metrics->'comparison'->>'new')::numeric, 3) AS new, round((performance_metrics->'comparison'->>'old')::numeric, 3) AS old,
+       performance_metrics->'comparison'->>'measure' AS measure, performance_metrics->'activated' AS activated
+FROM model_registry WHERE name = 'm' ORDER BY version;
+SELECT ad_unschedule('train');
+
+--
+-- Security: a job runs as its owner, whoever writes what (reports 19 to 22)
+--
+SELECT ad_schedule('mine', 'readings', NULL, 'm@1', '@hourly', '{"watermark_column": "id"}') > 0 AS scheduled;
+RESET ROLE;
+SET ROLE regress_ad_other;
+SELECT count(*) FROM ad_job_status;
+SELECT ad_run_job('mine'), 1;
+SELECT ad_alter_job('mine', active => false);
+SELECT ad_unschedule('mine');
+SELECT ad_schedule('mine', 'readings', NULL, 'm', '@hourly');
+INSERT INTO anomaly_detection_jobs (job_name, source_table, schedule_cron, next_run, owner) VALUES ('theirs', 'readings', '1 second', now(), 'regress_ad_owner');
+INSERT INTO anomaly_detection_jobs (job_name, source_table, schedule_cron, next_run) VALUES ('own', 'jobs.readings', '1 second', now());
+UPDATE anomaly_detection_jobs SET owner = 'regress_ad_owner';
+INSERT INTO anomaly_detection_alerts (job_id, job_name, run_id, kind, severity, message, owner) VALUES (1, 'x', 1, 'anomalies', 'high', 'x', 'regress_ad_owner');
+INSERT INTO anomaly_detection_outbox (alert_id, job_id, payload, owner) VALUES (1, 1, '{}', 'regress_ad_owner');
+INSERT INTO anomaly_detection_dead_letters (job_id, run_id, source_table, source_record_key, reason, sqlstate, owner) VALUES (1, 1, 'x', '{}', 'x', 'x', 'regress_ad_owner');
+-- a run of somebody else's job
+INSERT INTO anomaly_detection_runs (job_id, source_table, model_id, status) SELECT 1000000, 'x', 'x', 'running' RETURNING id AS forged \gset
+\set VERBOSITY sqlstate
+SELECT _ad_job_step(:forged, true);
+\set VERBOSITY terse
+SELECT status, error FROM run('own');
+\set VERBOSITY sqlstate
+SELECT _ad_lock_job(1, true, false);  -- would keep it from running
+\set VERBOSITY terse
+SELECT _ad_due_jobs('{}');
+SELECT _ad_prune_history();
+SELECT _ad_reap_all();
+SET anomaly_detect.mock_clock = '2030-01-01';
+RESET ROLE;
+-- nor does a superuser run what others wrote
+SELECT ad_run_job('mine');
+SELECT id AS mine FROM anomaly_detection_jobs WHERE job_name = 'mine' \gset
+CALL _ad_run_job(:mine);
+SELECT ad_pause_job('mine');
+SELECT job_name, owner, is_active, last_status FROM anomaly_detection_jobs ORDER BY 1;
+-- members of the admin role see jobs and may remove them, but not change what runs as somebody else
+SET anomaly_detect.admin_role = 'regress_ad_other';
+SET ROLE regress_ad_other;
+SELECT count(*) FROM ad_job_status;
+SELECT ad_alter_job('mine', configuration => '{"where_clause": "false"}');
+SELECT ad_pause_job('mine');
+SELECT ad_unschedule('mine'), ad_unschedule('own');
+RESET ROLE;
+RESET anomaly_detect.admin_role;
+-- who may not log in, and superusers, are told
+SET client_min_messages = notice;
+GRANT SELECT ON readings TO PUBLIC;
+SET ROLE regress_ad_nologin;
+SELECT ad_train('readings', '{v}', 'nologin', 'mad');
+SELECT ad_schedule('nologin', 'readings', NULL, 'nologin', '@hourly', '{"watermark_column": "id"}') > 0 AS scheduled;
+RESET ROLE;
+SELECT ad_train('readings', '{v}', 'super', 'mad');
+SELECT ad_schedule('super', 'readings', NULL, 'super', '@hourly', '{"watermark_column": "id", "alerts": false}') > 0 AS scheduled;
+SELECT status, processed FROM run('super');
+SELECT ad_unschedule(j) FROM unnest('{nologin,super}'::text[]) j;
+SET client_min_messages = warning;
+
+RESET anomaly_detect.mock_clock;
+RESET search_path;
+SELECT ad_drop_model(name) FROM ad_models WHERE owner::text ~ '^regress_ad_' OR name = 'super';
+TRUNCATE public.anomaly_detection_runs, public.anomaly_detection_results, public.anomaly_detection_jobs, public.anomaly_detection_alerts,
+    public.anomaly_detection_outbox, public.anomaly_detection_dead_letters;
+DROP SCHEMA jobs CASCADE;
+DROP ROLE regress_ad_owner, regress_ad_other, regress_ad_nologin;
