@@ -78,11 +78,11 @@ Choice choose(const Shape& shape) {
     Choice choice;
     choice.take(forest(
         4,
-        {{"n_estimators", 200}, {"ndim", 3}, {"prob_pick_pooled_gain", 1}, {"max_depth", "none"}}));
+        {{"n_estimators", 300}, {"ndim", 3}, {"prob_pick_pooled_gain", 1}, {"max_depth", "none"}}));
     choice.take(forest(2, Json::object()));
     choice.say("fair-cut forest and isolation forest: always");
     if (shape.varying > 1) {
-        choice.take(forest(4, {{"n_estimators", 200},
+        choice.take(forest(3, {{"n_estimators", 200},
                                {"ndim", 2},
                                {"ntry", 10},
                                {"coefs", "normal"},
