@@ -311,12 +311,14 @@ bool PlaneBuilder::cut_categories(Criterion criterion, Range rows, std::uint32_t
         candidate.gain = found.gain;
         for (std::size_t k = found.left; k < present_.size(); ++k) present_[k].right = true;
     }
-    list_categories(rows, numbers, candidate);
+    list_categories(rows, numbers, of_columns_[features_[local]].categories, candidate);
     return true;
 }
 
-/// Lists the categories of one side; the other one is where everything else goes.
-void PlaneBuilder::list_categories(Range rows, const float* numbers, Candidate& candidate) {
+/// Lists the categories of one side; the other one is where everything else goes, but for what
+/// training did not see at all, which has the number `unseen` and goes to the smaller side.
+void PlaneBuilder::list_categories(Range rows, const float* numbers, std::uint32_t unseen,
+                                   Candidate& candidate) {
     std::size_t right = 0;
     std::size_t all = 0;
     std::size_t left_categories = 0;
@@ -333,6 +335,13 @@ void PlaneBuilder::list_categories(Range rows, const float* numbers, Candidate& 
         if (category.right != candidate.node.default_right)
             candidate.categories.push_back(category.number);
         counts_[category.number] = static_cast<std::uint32_t>(category.right);
+    }
+    const bool smaller_right = 2 * right < all;
+    const bool present =
+        std::any_of(present_.begin(), present_.end(),
+                    [&](const Category& category) { return category.number == unseen; });
+    if (!present && smaller_right != (candidate.node.default_right != 0)) {
+        candidate.categories.push_back(static_cast<std::uint16_t>(unseen));
     }
     std::sort(candidate.categories.begin(), candidate.categories.end());
     candidate.right.clear();

@@ -57,7 +57,8 @@ class PlaneBuilder {
     void send_missing(Candidate& candidate);
     bool cut_categories(Criterion criterion, Range rows, std::uint32_t local, Candidate& candidate);
     void count_categories(Range rows, const float* numbers);
-    void list_categories(Range rows, const float* numbers, Candidate& candidate);
+    void list_categories(Range rows, const float* numbers, std::uint32_t unseen,
+                         Candidate& candidate);
     std::size_t partition(Range rows, const std::vector<std::uint8_t>& right);
 
     const Columns& all_;

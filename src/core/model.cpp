@@ -138,6 +138,9 @@ bool Model::fit_detector(const Sample& sample, const FitRequest& request, std::u
                    .categories = categories.empty() ? nullptr : categories.data()},
                   request.params, request.preprocess.scale,
                   Random(static_cast<std::uint64_t>(request.random_seed)));
+    if (Json chosen = pipeline_.detector().describe(); chosen.is_object()) {
+        chosen_ = std::move(chosen);
+    }
     scores.resize(matrix.rows());
     pipeline_.score(matrix.view(), scores.data());
     return true;
@@ -268,7 +271,7 @@ std::string Model::describe() const {
                      {"training_rows", rows_seen_},
                      {"fitted_rows", rows_fitted_},
                      {"calibration_scores", calibration_.size()},
-                     {"chosen", pipeline_.detector().describe()},
+                     {"chosen", chosen_.empty() ? Json(nullptr) : chosen_},
                      {"format_version", static_cast<int>(format)},
                      {"features", std::move(list)}};
     for (const Feature& feature : partition_) description["partition_by"].push_back(feature.name);

@@ -88,6 +88,7 @@ class Model {
 
     Schema schema_;
     Json params_;
+    Json chosen_ = Json::object();  ///< by the detector's fit; empty if it had no choice
     ThresholdRule threshold_rule_;
     std::int64_t random_seed_ = 0;
     std::uint64_t rows_seen_ = 0;

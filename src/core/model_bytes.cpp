@@ -31,6 +31,7 @@ std::string Model::save_plain() const {
     save_schema(Schema(schema_.begin(), schema_.begin() + static_cast<std::ptrdiff_t>(features())),
                 out);
     out.text(params_.dump());
+    out.text(chosen_.dump());
     out.text(threshold_rule_.to_json().dump());
     out.number(random_seed_);
     out.number(rows_seen_);
@@ -76,6 +77,7 @@ Model Model::load_plain(Reader& in) {
     Model model(algorithm, load_schema(in));
     if (model.schema_.empty()) throw CorruptModel("the model has no features");
     model.params_ = read_json(in);
+    model.chosen_ = read_json(in);
     const Json rule = read_json(in);
     try {
         model.threshold_rule_ = ThresholdRule::parse(rule);

@@ -127,25 +127,15 @@ class Auto final : public Detector {
 
     Json describe() const override { return chosen_; }
 
-    void save(Writer& out) const override {
-        out.text(chosen_.dump());
-        committee_.save(out);
-    }
+    void save(Writer& out) const override { committee_.save(out); }
 
-    void load(Reader& in, std::size_t columns) override {
-        try {
-            chosen_ = parse_object(in.text(), "choice of members");
-        } catch (const InvalidParameter& failure) {
-            throw CorruptModel(failure.what());
-        }
-        committee_.load(in, columns);
-    }
+    void load(Reader& in, std::size_t columns) override { committee_.load(in, columns); }
 
     std::size_t memory_bytes() const override { return committee_.memory_bytes(); }
 
   private:
     Committee committee_;
-    Json chosen_;
+    Json chosen_;  ///< known after a fit
 };
 
 /// Members at most: what a table of numbers and categories with rows enough takes.
