@@ -6,6 +6,7 @@
 #include "forest_draw.hpp"
 #include "forest_planes_builder.hpp"
 #include "forest_planes_kernel.hpp"
+#include "forest_planes_walk.hpp"
 #include "quantiles.hpp"
 
 namespace ad {
@@ -201,12 +202,20 @@ bool PlaneForest::sum_by_kernel(const Columns& rows, const PlaneLoops& loops,
     return true;
 }
 
+bool PlaneForest::sum_by_walk(const Columns& rows, std::uint64_t* sums) const {
+    if (walk_ == nullptr)
+        walk_ = std::make_unique<PlaneWalk>(trees_, columns_, codes_, penalizes_range_);
+    if (!walk_->usable()) return false;
+    walk_->sum_paths(columns_, rows, sums);
+    return true;
+}
+
 void PlaneForest::sum_paths(const Columns& rows, std::uint64_t* sums) const {
     rows_scored_ += rows.rows;
     if (rows_scored_ >= kFastPays && rows.rows >= kFew &&
         sum_by_kernel(rows, plane_loops().back(), sums))
         return;
-    walk(rows, sums);
+    if (rows_scored_ < kFastPays || !sum_by_walk(rows, sums)) walk(rows, sums);
 }
 
 void PlaneForest::explain(const Columns& rows, std::size_t row, double share,

@@ -97,6 +97,7 @@ class PlaneBlock {
 };
 
 class PlaneKernel;
+class PlaneWalk;
 
 class PlaneForest {
   public:
@@ -129,8 +130,10 @@ class PlaneForest {
 
     /// The plain way, node by node.
     void walk(const Columns& rows, std::uint64_t* sums) const;
-    /// The fast way; false if a tree is too large for it.
+    /// The fast way of many rows; false if a tree is too large for it.
     bool sum_by_kernel(const Columns& rows, const PlaneLoops& loops, std::uint64_t* sums) const;
+    /// The fast way of large trees and of few rows; false if there are too many categories for it.
+    bool sum_by_walk(const Columns& rows, std::uint64_t* sums) const;
 
   private:
     void save_node(Writer& out, const PlaneTree& tree, std::uint32_t i) const;
@@ -147,6 +150,7 @@ class PlaneForest {
     std::vector<PlaneTree> trees_;
     mutable std::size_t rows_scored_ = 0;
     mutable std::unique_ptr<PlaneKernel> kernel_;
+    mutable std::unique_ptr<PlaneWalk> walk_;
 };
 
 }  // namespace ad
