@@ -26,14 +26,8 @@ static_assert(kLeaf + (kMaxTreeDepth + 64U) * static_cast<std::uint32_t>(kPathUn
 #endif
 }
 
-/// `value`, or `fill` if it is NaN, without a branch.
-[[gnu::always_inline]] inline float or_fill(float value, float fill) {
-    typedef float Four __attribute__((vector_size(16)));
-    const Four values{value};
-    const Four fills{fill};
-    const Four filled = values == values ? values : fills;
-    return filled[0];
-}
+/// The number of a missing category, in bits: above all others, and no NaN as a number.
+constexpr auto kNoCategory = std::bit_cast<std::uint32_t>(0x1p126F);
 
 }  // namespace
 
@@ -42,56 +36,69 @@ class PlaneWalkBuilder {
     explicit PlaneWalkBuilder(PlaneWalk& walk) : walk_(walk) {}
 
     template <std::size_t kTerms>
-    void append(const std::vector<PlaneTree>& trees) {
+    void append(const std::vector<PlaneTree>& trees, std::size_t terms) {
         auto& form = walk_.form_.emplace<WalkForm<kTerms>>();
         std::size_t count = 0;
         for (const PlaneTree& tree : trees) count += tree.nodes.size();
         form.nodes.reserve(count);
         form.exceptions.reserve(count);
         walk_.words_.push_back(0);
-        walk_.terms_.push_back({0.0F, 0.0F, 0});
+        terms_of_leaf_ = terms;
+        walk_.terms_.assign(terms,
+                            {0.0F, 0.0F, 0});  // of leaves; as many are the easiest to predict
         for (const PlaneTree& tree : trees) {
             poll();
             append(tree, form);
             if (walk_.words_.size() > PlaneWalk::kWordsOfNode * count) return discard();
         }
+        // those that walk together take as many steps as the deepest
+        std::sort(walk_.trees_.begin(), walk_.trees_.end(),
+                  [](const auto& a, const auto& b) { return a.depth < b.depth; });
     }
 
   private:
-    /// Level by level, so that the children of a node are appended together.
+    /// The children of a node together, and after them those of the child with more rows, so that
+    /// most steps are to a place nearby.
     template <std::size_t kTerms>
     void append(const PlaneTree& tree, WalkForm<kTerms>& form) {
         const auto root = static_cast<std::uint32_t>(form.nodes.size());
-        std::vector<std::uint32_t> level{0};
-        std::vector<std::uint32_t> below;
-        std::uint32_t next = root + 1;
-        while (!level.empty()) {
-            below.clear();
-            for (const std::uint32_t i : level) {
-                const PlaneNode& node = tree.nodes[i];
-                auto& made = form.nodes.emplace_back();
-                auto& exception = form.exceptions.emplace_back();
-                exception.width = std::numeric_limits<float>::infinity();
-                if (tree.is_leaf(i)) {
-                    made.threshold = std::bit_cast<float>(kLeaf + tree.path[i]);
-                    made.child = static_cast<std::uint32_t>(form.nodes.size() - 1);
-                    continue;
-                }
-                made.child = next;
-                made.threshold = node.threshold;
-                if (node.kind == PlaneNode::Kind::Plane) {
-                    if (walk_.penalizes_range_) exception.width = node.width;
-                    set_terms(tree, node, made, exception);
-                } else if constexpr (kTerms == 1) {
-                    set_subset(tree, node, made);
-                }
-                below.push_back(i + 1);
-                below.push_back(node.right);
-                next += 2;
-            }
-            level.swap(below);
+        append(tree, 0, form);
+        open_.assign(1, {0, root});
+        while (!open_.empty()) {
+            const auto [i, at] = open_.back();
+            open_.pop_back();
+            if (tree.is_leaf(i)) continue;
+            const auto child = static_cast<std::uint32_t>(form.nodes.size());
+            form.nodes[at].child = child;
+            const std::uint32_t right = tree.nodes[i].right;
+            append(tree, i + 1, form);
+            append(tree, right, form);
+            open_.push_back({i + 1, child});
+            open_.push_back({right, child + 1});
+            if (tree.rows[i + 1] > tree.rows[right]) std::swap(open_.back(), open_.end()[-2]);
         }
         walk_.trees_.push_back({root, tree.depth, tree.seed});
+    }
+
+    /// A node, as if it were a leaf.
+    template <std::size_t kTerms>
+    void append(const PlaneTree& tree, std::uint32_t i, WalkForm<kTerms>& form) {
+        const PlaneNode& node = tree.nodes[i];
+        WalkNode<kTerms> made{};
+        WalkException<kTerms> exception{};
+        made.child = static_cast<std::uint32_t>(form.nodes.size());
+        made.threshold =
+            tree.is_leaf(i) ? std::bit_cast<float>(kLeaf + tree.path[i]) : node.threshold;
+        if constexpr (kTerms == kAnyTerms) made.terms = static_cast<std::uint32_t>(terms_of_leaf_);
+        exception.width = std::numeric_limits<float>::infinity();
+        if (node.kind == PlaneNode::Kind::Plane) {
+            if (walk_.penalizes_range_) exception.width = node.width;
+            set_terms(tree, node, made, exception);
+        } else if (node.kind == PlaneNode::Kind::Subset) {
+            if constexpr (kTerms == 1) set_subset(tree, node, made);
+        }
+        form.nodes.push_back(made);
+        form.exceptions.push_back(exception);
     }
 
     template <std::size_t kTerms>
@@ -136,7 +143,14 @@ class PlaneWalkBuilder {
         walk_.form_.emplace<WalkForm<1>>();
     }
 
+    struct Open {
+        std::uint32_t node;
+        std::uint32_t at;
+    };
+
     PlaneWalk& walk_;
+    std::size_t terms_of_leaf_ = 0;
+    std::vector<Open> open_;  ///< nodes whose children have no place yet
 };
 
 PlaneWalk::PlaneWalk(const std::vector<PlaneTree>& trees, const std::vector<PlaneColumn>& columns,
@@ -153,16 +167,20 @@ PlaneWalk::PlaneWalk(const std::vector<PlaneTree>& trees, const std::vector<Plan
         }
     }
     constexpr std::size_t kMaxLines = 65536;
-    if ((has_subsets_ && terms > 1) || lines() > kMaxLines) return;
+    if ((has_subsets_ && terms > 1) || columns_ + categories_.size() > kMaxLines) return;
     PlaneWalkBuilder builder(*this);
     if (terms == 1) {
-        builder.append<1>(trees);
+        builder.append<1>(trees, terms);
     } else if (terms == 2) {
-        builder.append<2>(trees);
+        builder.append<2>(trees, terms);
     } else if (terms == 3) {
-        builder.append<3>(trees);
+        builder.append<3>(trees, terms);
+    } else if (terms == 4) {
+        builder.append<4>(trees, terms);
+    } else if (terms == 5) {
+        builder.append<5>(trees, terms);
     } else {
-        builder.append<kAnyTerms>(trees);
+        builder.append<kAnyTerms>(trees, terms);
     }
 }
 
@@ -172,10 +190,9 @@ struct PlaneWalk::Group {
     std::uint32_t seed[kTogether];
     std::uint32_t outside[kTogether];
     std::uint64_t path[kTogether];  ///< in the end
-    std::uint32_t depth;
+    std::uint32_t depth = 0;
 
-    void start(const Tree* trees, std::size_t count) {
-        depth = 0;
+    Group(const Tree* trees, std::size_t count) {
         for (std::size_t k = 0; k < kTogether; ++k) {
             const Tree& tree = trees[std::min(k, count - 1)];
             at[k] = tree.root;
@@ -187,7 +204,7 @@ struct PlaneWalk::Group {
 };
 
 /// From a node to its child.
-template <std::size_t kTerms, bool kSubsets, bool kExceptions>
+template <std::size_t kTerms, bool kSubsets, bool kMissing, bool kPenalty>
 struct PlaneWalk::Step {
     const WalkNode<kTerms>* nodes;
     const WalkException<kTerms>* exceptions;
@@ -197,12 +214,13 @@ struct PlaneWalk::Step {
     [[gnu::always_inline]] float sum(std::uint32_t at, const Line* lines, std::size_t k) const {
         const WalkNode<kTerms>& node = nodes[at];
         const auto part = [&](std::size_t t) {
-            const float value = lines[node.column[t]].value[k];
-            return kExceptions ? or_fill(value, exceptions[at].fill[t]) : value;
+            const Line& line = lines[node.column[t]];
+            return kMissing ? line.value[k] + exceptions[at].fill[t] * line.missing[k]
+                            : line.value[k];
         };
         float sum = part(0);
         if constexpr (kTerms > 1) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (std::size_t t = 1; t < kTerms; ++t) sum += node.coefficient[t - 1] * part(t);
         }
         return sum;
@@ -211,8 +229,8 @@ struct PlaneWalk::Step {
     [[gnu::always_inline]] float sum_any(std::uint32_t at, const Line* lines, std::size_t k) const {
         const PlaneTerm* term = terms + nodes[at].first_term;
         const auto part = [&] {
-            const float value = lines[term->column].value[k];
-            return kExceptions ? or_fill(value, term->fill) : value;
+            const Line& line = lines[term->column];
+            return kMissing ? line.value[k] + term->fill * line.missing[k] : line.value[k];
         };
         float sum = part();
         for (const PlaneTerm* end = term + nodes[at].terms; ++term < end;)
@@ -235,7 +253,7 @@ struct PlaneWalk::Step {
             const std::uint32_t word = std::min<std::uint32_t>(category / 32, node.last_word);
             next += words[node.first_word + word] >> category % 32 & 1U;
         }
-        if constexpr (kExceptions) {
+        if constexpr (kPenalty) {
             group.outside[k] = second_if_above(group.outside[k], exceptions[at].width,
                                                std::fabs(value - node.threshold));
         }
@@ -266,98 +284,119 @@ void PlaneWalk::run_steps(Group& group, const Form& step, const Line* lines) {
 }
 
 void PlaneWalk::run(Group& group, const Line* lines, bool missing) const {
-    const bool exceptions = missing || penalizes_range_;
     const auto run_form = [&]<std::size_t kTerms>(const WalkForm<kTerms>& form) {
-        const auto go = [&]<bool kSubsets, bool kExceptions>() {
-            const Step<kTerms, kSubsets, kExceptions> step{
+        const auto go = [&]<bool kSubsets, bool kMissing, bool kPenalty>() {
+            const Step<kTerms, kSubsets, kMissing, kPenalty> step{
                 form.nodes.data(), form.exceptions.data(), terms_.data(), words_.data()};
             run_steps(group, step, lines);
         };
+        const auto pick = [&]<bool kSubsets>() {
+            if (missing && penalizes_range_) return go.template operator()<kSubsets, true, true>();
+            if (missing) return go.template operator()<kSubsets, true, false>();
+            if (penalizes_range_) return go.template operator()<kSubsets, false, true>();
+            go.template operator()<kSubsets, false, false>();
+        };
         if constexpr (kTerms == 1) {
-            if (has_subsets_)
-                return exceptions ? go.template operator()<true, true>()
-                                  : go.template operator()<true, false>();
+            if (has_subsets_) return pick.template operator()<true>();
         }
-        exceptions ? go.template operator()<false, true>() : go.template operator()<false, false>();
+        pick.template operator()<false>();
     };
     std::visit(run_form, form_);
 }
 
-/// Brings `count` rows, from `row` on, into lines; if it is one, for all walks.
-void PlaneWalk::take(const std::vector<PlaneColumn>& columns, const Columns& rows, std::size_t row,
+/// Brings `count` rows, from `row` on, into lines; if it is one, for all walks. Returns whether a
+/// value is missing.
+bool PlaneWalk::take(const std::vector<PlaneColumn>& columns, const Columns& rows, std::size_t row,
                      std::size_t count, Line* lines) const {
+    bool any_missing = false;
     for (std::size_t j = 0; j < columns_; ++j) {
         const double* in = rows.column[j] + row;
-        for (std::size_t k = 0; k < count; ++k) lines[j].value[k] = columns[j].apply(in[k]);
-        for (std::size_t k = count; k < kTogether; ++k) lines[j].value[k] = lines[j].value[0];
+        Line& line = lines[j];
+        for (std::size_t k = 0; k < count; ++k) {
+            const bool missing = std::isnan(in[k]);
+            line.value[k] = missing ? 0.0F : columns[j].apply(in[k]);
+            line.missing[k] = missing ? 1.0F : 0.0F;
+            any_missing |= missing;
+        }
+        for (std::size_t k = count; k < kTogether; ++k) {
+            line.value[k] = line.value[0];
+            line.missing[k] = line.missing[0];
+        }
     }
-    Line* more = lines + columns_;
+    Line* numbers = lines + columns_;
     for (const std::uint32_t j : categories_) {
-        *more = lines[j];
-        if (codes_) {
-            ++more;
-            continue;
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            const auto number = static_cast<std::uint32_t>(lines[j].value[k]);
+            numbers->value[k] =
+                std::bit_cast<float>(lines[j].missing[k] != 0.0F ? kNoCategory : number);
+            numbers->missing[k] = 0.0F;
         }
-        for (float& value : more->value) {
-            if (!std::isnan(value)) value = std::bit_cast<float>(static_cast<std::uint32_t>(value));
+        ++numbers;
+    }
+    return any_missing;
+}
+
+/// Gives categories the numbers that they count as. Must be called before `group` uses the lines.
+void PlaneWalk::prepare(const Group& group, Line* lines) const {
+    if (!codes_) return;
+    const Line* numbers = lines + columns_;
+    for (const std::uint32_t j : categories_) {
+        for (std::size_t k = 0; k < kTogether; ++k) {
+            const auto number = std::bit_cast<std::uint32_t>(numbers->value[k]);
+            const float code = category_code(group.seed[k], j, static_cast<float>(number));
+            lines[j].value[k] = number == kNoCategory ? 0.0F : code;
         }
-        ++more;
+        ++numbers;
     }
 }
 
-/// Must be called before `group` uses the lines.
-void PlaneWalk::prepare(const Group& group, Line* lines) const {
-    if (!codes_) return;
-    const Line* in = lines + columns_;
-    for (const std::uint32_t j : categories_) {
-        for (std::size_t k = 0; k < kTogether; ++k)
-            lines[j].value[k] = category_code(group.seed[k], j, in->value[k]);
-        ++in;
+/// Down one tree after the other with many rows, so that a tree stays in the caches.
+void PlaneWalk::sum_groups(const std::vector<PlaneColumn>& columns, const Columns& rows,
+                           std::size_t first, std::size_t groups, Line* lines,
+                           std::uint64_t* sums) const {
+    const std::size_t stride = columns_ + categories_.size();
+    bool missing[PlaneBlock::kRows / kTogether];
+    for (std::size_t g = 0; g < groups; ++g)
+        missing[g] = take(columns, rows, first + g * kTogether, kTogether, lines + g * stride);
+    for (const Tree& tree : trees_) {
+        for (std::size_t g = 0; g < groups; ++g) {
+            Group group(&tree, 1);
+            prepare(group, lines + g * stride);
+            run(group, lines + g * stride, missing[g]);
+            for (std::size_t k = 0; k < kTogether; ++k)
+                sums[first + g * kTogether + k] += group.path[k];
+        }
     }
+}
+
+/// Down some trees at a time.
+std::uint64_t PlaneWalk::sum_row(const std::vector<PlaneColumn>& columns, const Columns& rows,
+                                 std::size_t row, Line* lines) const {
+    const bool missing = take(columns, rows, row, 1, lines);
+    std::uint64_t sum = 0;
+    for (std::size_t t = 0; t < trees_.size(); t += kTogether) {
+        const std::size_t count = std::min(kTogether, trees_.size() - t);
+        Group group(&trees_[t], count);
+        prepare(group, lines);
+        run(group, lines, missing);
+        for (std::size_t k = 0; k < count; ++k) sum += group.path[k];
+    }
+    return sum;
 }
 
 void PlaneWalk::sum_paths(const std::vector<PlaneColumn>& columns, const Columns& rows,
                           std::uint64_t* sums) const {
     std::fill_n(sums, rows.rows, 0);
-    const auto missing_in = [&](std::size_t first, std::size_t count) {
-        bool missing = false;
-        for (std::size_t j = 0; j < columns_; ++j) {
-            for (std::size_t i = first; i < first + count; ++i)
-                missing |= std::isnan(rows.at(i, j));
-        }
-        return missing;
-    };
-    Group group;
     const std::size_t together = rows.rows / kTogether * kTogether;
-    std::vector<Line> lines(
-        std::max<std::size_t>(1, std::min(PlaneBlock::kRows, together) / kTogether) *
-        this->lines());
+    const std::size_t block = std::min(PlaneBlock::kRows, together);
+    std::vector<Line> lines(std::max<std::size_t>(block / kTogether, 1) *
+                            (columns_ + categories_.size()));
     for (std::size_t first = 0; first < together; first += PlaneBlock::kRows) {
         const std::size_t groups = std::min(PlaneBlock::kRows, together - first) / kTogether;
-        for (std::size_t g = 0; g < groups; ++g)
-            take(columns, rows, first + g * kTogether, kTogether, &lines[g * this->lines()]);
-        const bool missing = missing_in(first, groups * kTogether);
-        for (const Tree& tree : trees_) {
-            for (std::size_t g = 0; g < groups; ++g) {
-                group.start(&tree, 1);
-                prepare(group, &lines[g * this->lines()]);
-                run(group, &lines[g * this->lines()], missing);
-                for (std::size_t k = 0; k < kTogether; ++k)
-                    sums[first + g * kTogether + k] += group.path[k];
-            }
-        }
+        sum_groups(columns, rows, first, groups, lines.data(), sums);
     }
-    for (std::size_t i = together; i < rows.rows; ++i) {
-        take(columns, rows, i, 1, lines.data());
-        const bool missing = missing_in(i, 1);
-        for (std::size_t t = 0; t < trees_.size(); t += kTogether) {
-            const std::size_t count = std::min(kTogether, trees_.size() - t);
-            group.start(&trees_[t], count);
-            prepare(group, lines.data());
-            run(group, lines.data(), missing);
-            for (std::size_t k = 0; k < count; ++k) sums[i] += group.path[k];
-        }
-    }
+    for (std::size_t i = together; i < rows.rows; ++i)
+        sums[i] = sum_row(columns, rows, i, lines.data());
 }
 
 std::size_t PlaneWalk::expected_bytes_of_tree(std::size_t nodes, std::size_t terms) {

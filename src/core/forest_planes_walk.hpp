@@ -78,9 +78,10 @@ class PlaneWalk {
     static constexpr std::size_t kTogether = 16;  ///< independent walks hide each other's latency
     static constexpr std::size_t kWordsOfNode = 4;
 
-    /// One value for each walk.
+    /// A column's value for each walk, of which 0 is stored if it is missing.
     struct alignas(64) Line {
         float value[kTogether];
+        float missing[kTogether];  ///< 1 if it is, else 0: how often the fill counts
     };
     struct Tree {
         std::uint32_t root;
@@ -88,23 +89,29 @@ class PlaneWalk {
         std::uint32_t seed;
     };
     struct Group;
-    template <std::size_t kTerms, bool kSubsets, bool kExceptions>
+    template <std::size_t kTerms, bool kSubsets, bool kMissing, bool kPenalty>
     struct Step;
 
-    std::size_t lines() const { return columns_ + categories_.size(); }
-    void take(const std::vector<PlaneColumn>& columns, const Columns& rows, std::size_t row,
+    bool take(const std::vector<PlaneColumn>& columns, const Columns& rows, std::size_t row,
               std::size_t count, Line* lines) const;
     void prepare(const Group& group, Line* lines) const;
     void run(Group& group, const Line* lines, bool missing) const;
     template <typename Form>
     static void run_steps(Group& group, const Form& step, const Line* lines);
 
+    void sum_groups(const std::vector<PlaneColumn>& columns, const Columns& rows, std::size_t first,
+                    std::size_t groups, Line* lines, std::uint64_t* sums) const;
+    std::uint64_t sum_row(const std::vector<PlaneColumn>& columns, const Columns& rows,
+                          std::size_t row, Line* lines) const;
+
     bool codes_;
     bool penalizes_range_;
     bool has_subsets_ = false;
     std::size_t columns_;
     std::vector<std::uint32_t> categories_;  ///< columns of them
-    std::variant<WalkForm<1>, WalkForm<2>, WalkForm<3>, WalkForm<kAnyTerms>> form_;
+    std::variant<WalkForm<1>, WalkForm<2>, WalkForm<3>, WalkForm<4>, WalkForm<5>,
+                 WalkForm<kAnyTerms>>
+        form_;
     std::vector<PlaneTerm> terms_;      ///< of WalkForm<kAnyTerms>
     std::vector<std::uint32_t> words_;  ///< sets of categories, a bit each
     std::vector<Tree> trees_;
