@@ -136,6 +136,7 @@ class PlaneForest {
     bool sum_by_walk(const Columns& rows, std::uint64_t* sums) const;
 
   private:
+    void count(const PlaneTree& tree);
     void save_node(Writer& out, const PlaneTree& tree, std::uint32_t i) const;
     void load_terms(Reader& in, PlaneTree& tree, PlaneNode& node, std::uint16_t count) const;
     void load_subset(Reader& in, PlaneTree& tree, PlaneNode& node) const;
@@ -148,6 +149,8 @@ class PlaneForest {
     bool codes_ = false;  ///< categories count as numbers in planes; else there are subsets
     std::vector<PlaneColumn> columns_;
     std::vector<PlaneTree> trees_;
+    std::size_t nodes_ = 0;  ///< of all trees
+    std::size_t terms_ = 1;  ///< of a plane at most
     mutable std::size_t rows_scored_ = 0;
     mutable std::unique_ptr<PlaneKernel> kernel_;
     mutable std::unique_ptr<PlaneWalk> walk_;

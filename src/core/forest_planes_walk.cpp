@@ -29,6 +29,25 @@ static_assert(kLeaf + (kMaxTreeDepth + 64U) * static_cast<std::uint32_t>(kPathUn
 /// The number of a missing category, in bits: above all others, and no NaN as a number.
 constexpr auto kNoCategory = std::bit_cast<std::uint32_t>(0x1p126F);
 
+/// The result of `function` for a number of terms that there is a form of.
+template <typename Function>
+auto with_terms(std::size_t terms, const Function& function) {
+    switch (terms) {
+        case 1:
+            return function.template operator()<1>();
+        case 2:
+            return function.template operator()<2>();
+        case 3:
+            return function.template operator()<3>();
+        case 4:
+            return function.template operator()<4>();
+        case 5:
+            return function.template operator()<5>();
+        default:
+            return function.template operator()<kAnyTerms>();
+    }
+}
+
 }  // namespace
 
 class PlaneWalkBuilder {
@@ -36,24 +55,35 @@ class PlaneWalkBuilder {
     explicit PlaneWalkBuilder(PlaneWalk& walk) : walk_(walk) {}
 
     template <std::size_t kTerms>
-    void append(const std::vector<PlaneTree>& trees, std::size_t terms) {
+    void append(const std::vector<PlaneTree>& trees, std::size_t terms, std::size_t words) {
         auto& form = walk_.form_.emplace<WalkForm<kTerms>>();
-        std::size_t count = 0;
-        for (const PlaneTree& tree : trees) count += tree.nodes.size();
-        form.nodes.reserve(count);
-        form.exceptions.reserve(count);
+        std::size_t nodes = 0;
+        std::size_t all_terms = terms;
+        for (const PlaneTree& tree : trees) {
+            nodes += tree.nodes.size();
+            all_terms += tree.terms.size();
+        }
+        form.nodes.reserve(nodes);
+        form.exceptions.reserve(nodes);
+        walk_.words_.reserve(words);
         walk_.words_.push_back(0);
-        terms_of_leaf_ = terms;
-        walk_.terms_.assign(terms,
-                            {0.0F, 0.0F, 0});  // of leaves; as many are the easiest to predict
+        // as many terms in a leaf as in a plane, so that the end of the loop can be predicted
+        if (kTerms == kAnyTerms) walk_.terms_.reserve(all_terms);
+        walk_.terms_.resize(terms);
+        terms_of_leaf_ = static_cast<std::uint32_t>(terms);
         for (const PlaneTree& tree : trees) {
             poll();
             append(tree, form);
-            if (walk_.words_.size() > PlaneWalk::kWordsOfNode * count) return discard();
         }
         // those that walk together take as many steps as the deepest
         std::sort(walk_.trees_.begin(), walk_.trees_.end(),
                   [](const auto& a, const auto& b) { return a.depth < b.depth; });
+    }
+
+    /// Of a set of categories.
+    static std::size_t words_of(const PlaneTree& tree, const PlaneNode& node) {
+        if (node.categories == 0) return 1;
+        return tree.categories[node.first_category + node.categories - 1U] / 32U + 2U;
     }
 
   private:
@@ -89,7 +119,7 @@ class PlaneWalkBuilder {
         made.child = static_cast<std::uint32_t>(form.nodes.size());
         made.threshold =
             tree.is_leaf(i) ? std::bit_cast<float>(kLeaf + tree.path[i]) : node.threshold;
-        if constexpr (kTerms == kAnyTerms) made.terms = static_cast<std::uint32_t>(terms_of_leaf_);
+        if constexpr (kTerms == kAnyTerms) made.terms = terms_of_leaf_;
         exception.width = std::numeric_limits<float>::infinity();
         if (node.kind == PlaneNode::Kind::Plane) {
             if (walk_.penalizes_range_) exception.width = node.width;
@@ -127,20 +157,14 @@ class PlaneWalkBuilder {
         made.column[0] =
             static_cast<std::uint16_t>(walk_.columns_ + static_cast<std::size_t>(place));
         made.threshold = std::numeric_limits<float>::infinity();
-        const std::span listed =
-            std::span(tree.categories).subspan(node.first_category, node.categories);
-        made.last_word = static_cast<std::uint16_t>(listed.empty() ? 0 : listed.back() / 32 + 1);
+        const std::size_t words = words_of(tree, node);
+        made.last_word = static_cast<std::uint16_t>(words - 1);
         made.first_word = static_cast<std::uint32_t>(walk_.words_.size());
-        walk_.words_.resize(walk_.words_.size() + made.last_word + 1U,
-                            node.default_right ? ~0U : 0U);
-        for (const std::uint16_t category : listed)
-            walk_.words_[made.first_word + category / 32] ^= 1U << category % 32;
-    }
-
-    void discard() {
-        walk_.trees_.clear();
-        walk_.words_ = {};
-        walk_.form_.emplace<WalkForm<1>>();
+        walk_.words_.resize(walk_.words_.size() + words, node.default_right ? ~0U : 0U);
+        for (std::uint16_t k = 0; k < node.categories; ++k) {
+            const std::uint16_t category = tree.categories[node.first_category + k];
+            walk_.words_[made.first_word + category / 32U] ^= 1U << category % 32U;
+        }
     }
 
     struct Open {
@@ -149,7 +173,7 @@ class PlaneWalkBuilder {
     };
 
     PlaneWalk& walk_;
-    std::size_t terms_of_leaf_ = 0;
+    std::uint32_t terms_of_leaf_ = 0;
     std::vector<Open> open_;  ///< nodes whose children have no place yet
 };
 
@@ -160,28 +184,22 @@ PlaneWalk::PlaneWalk(const std::vector<PlaneTree>& trees, const std::vector<Plan
         if (columns[j].categories > 0) categories_.push_back(j);
     }
     std::size_t terms = 1;
+    std::size_t nodes = 0;
+    std::size_t words = 1;
     for (const PlaneTree& tree : trees) {
+        nodes += tree.nodes.size();
         for (const PlaneNode& node : tree.nodes) {
             terms = std::max<std::size_t>(terms, node.terms);
-            has_subsets_ |= node.kind == PlaneNode::Kind::Subset;
+            if (node.kind != PlaneNode::Kind::Subset) continue;
+            has_subsets_ = true;
+            words += PlaneWalkBuilder::words_of(tree, node);
         }
     }
     constexpr std::size_t kMaxLines = 65536;
-    if ((has_subsets_ && terms > 1) || columns_ + categories_.size() > kMaxLines) return;
+    if ((has_subsets_ && terms > 1) || words > kWordsOfNode * nodes || line_count() > kMaxLines)
+        return;
     PlaneWalkBuilder builder(*this);
-    if (terms == 1) {
-        builder.append<1>(trees, terms);
-    } else if (terms == 2) {
-        builder.append<2>(trees, terms);
-    } else if (terms == 3) {
-        builder.append<3>(trees, terms);
-    } else if (terms == 4) {
-        builder.append<4>(trees, terms);
-    } else if (terms == 5) {
-        builder.append<5>(trees, terms);
-    } else {
-        builder.append<kAnyTerms>(trees, terms);
-    }
+    with_terms(terms, [&]<std::size_t kTerms>() { builder.append<kTerms>(trees, terms, words); });
 }
 
 /// Some walks side by side, each with its tree and its values.
@@ -211,42 +229,34 @@ struct PlaneWalk::Step {
     const PlaneTerm* terms;
     const std::uint32_t* words;
 
-    [[gnu::always_inline]] float sum(std::uint32_t at, const Line* lines, std::size_t k) const {
-        const WalkNode<kTerms>& node = nodes[at];
-        const auto part = [&](std::size_t t) {
-            const Line& line = lines[node.column[t]];
-            return kMissing ? line.value[k] + exceptions[at].fill[t] * line.missing[k]
-                            : line.value[k];
-        };
-        float sum = part(0);
-        if constexpr (kTerms > 1) {
-#pragma GCC unroll 8
-            for (std::size_t t = 1; t < kTerms; ++t) sum += node.coefficient[t - 1] * part(t);
-        }
-        return sum;
+    [[gnu::always_inline]] static float part(const Line& line, std::size_t k, const float& fill) {
+        return kMissing ? line.value[k] + fill * line.missing[k] : line.value[k];
     }
 
-    [[gnu::always_inline]] float sum_any(std::uint32_t at, const Line* lines, std::size_t k) const {
-        const PlaneTerm* term = terms + nodes[at].first_term;
-        const auto part = [&] {
-            const Line& line = lines[term->column];
-            return kMissing ? line.value[k] + term->fill * line.missing[k] : line.value[k];
-        };
-        float sum = part();
-        for (const PlaneTerm* end = term + nodes[at].terms; ++term < end;)
-            sum += term->coefficient * part();
-        return sum;
+    [[gnu::always_inline]] float sum(std::uint32_t at, const Line* lines, std::size_t k) const {
+        const WalkNode<kTerms>& node = nodes[at];
+        if constexpr (kTerms == kAnyTerms) {
+            const PlaneTerm* term = terms + node.first_term;
+            float sum = part(lines[term->column], k, term->fill);
+            for (const PlaneTerm* end = term + node.terms; ++term < end;)
+                sum += term->coefficient * part(lines[term->column], k, term->fill);
+            return sum;
+        } else {
+            const float* fill = exceptions[at].fill;
+            float sum = part(lines[node.column[0]], k, fill[0]);
+            if constexpr (kTerms > 1) {
+#pragma GCC unroll 8
+                for (std::size_t t = 1; t < kTerms; ++t)
+                    sum += node.coefficient[t - 1] * part(lines[node.column[t]], k, fill[t]);
+            }
+            return sum;
+        }
     }
 
     [[gnu::always_inline]] void operator()(Group& group, const Line* lines, std::size_t k) const {
         const std::uint32_t at = group.at[k];
         const WalkNode<kTerms>& node = nodes[at];
-        float value = 0.0F;
-        if constexpr (kTerms == kAnyTerms) {
-            value = sum_any(at, lines, k);
-        } else {
-            value = sum(at, lines, k);
-        }
+        const float value = sum(at, lines, k);
         std::uint32_t next = second_if_above(node.child, node.threshold, value);
         if constexpr (kSubsets) {
             const auto category = std::bit_cast<std::uint32_t>(lines[node.column[0]].value[k]);
@@ -354,11 +364,12 @@ void PlaneWalk::prepare(const Group& group, Line* lines) const {
 void PlaneWalk::sum_groups(const std::vector<PlaneColumn>& columns, const Columns& rows,
                            std::size_t first, std::size_t groups, Line* lines,
                            std::uint64_t* sums) const {
-    const std::size_t stride = columns_ + categories_.size();
-    bool missing[PlaneBlock::kRows / kTogether];
+    const std::size_t stride = line_count();
+    bool missing[Detector::kMaxBlock / kTogether];
     for (std::size_t g = 0; g < groups; ++g)
         missing[g] = take(columns, rows, first + g * kTogether, kTogether, lines + g * stride);
     for (const Tree& tree : trees_) {
+        poll();
         for (std::size_t g = 0; g < groups; ++g) {
             Group group(&tree, 1);
             prepare(group, lines + g * stride);
@@ -388,31 +399,23 @@ void PlaneWalk::sum_paths(const std::vector<PlaneColumn>& columns, const Columns
                           std::uint64_t* sums) const {
     std::fill_n(sums, rows.rows, 0);
     const std::size_t together = rows.rows / kTogether * kTogether;
-    const std::size_t block = std::min(PlaneBlock::kRows, together);
-    std::vector<Line> lines(std::max<std::size_t>(block / kTogether, 1) *
-                            (columns_ + categories_.size()));
-    for (std::size_t first = 0; first < together; first += PlaneBlock::kRows) {
-        const std::size_t groups = std::min(PlaneBlock::kRows, together - first) / kTogether;
-        sum_groups(columns, rows, first, groups, lines.data(), sums);
+    const std::size_t block = std::min(Detector::kMaxBlock, together);
+    std::vector<Line> values(std::max<std::size_t>(block / kTogether, 1) * line_count());
+    for (std::size_t first = 0; first < together; first += Detector::kMaxBlock) {
+        const std::size_t groups = std::min(Detector::kMaxBlock, together - first) / kTogether;
+        sum_groups(columns, rows, first, groups, values.data(), sums);
     }
     for (std::size_t i = together; i < rows.rows; ++i)
-        sums[i] = sum_row(columns, rows, i, lines.data());
+        sums[i] = sum_row(columns, rows, i, values.data());
 }
 
-std::size_t PlaneWalk::expected_bytes_of_tree(std::size_t nodes, std::size_t terms) {
-    const auto of_form = [](auto form) {
-        return sizeof(form.nodes[0]) + sizeof(form.exceptions[0]);
-    };
-    std::size_t of_node = 0;
-    if (terms == 1) {
-        of_node = of_form(WalkForm<1>()) + kWordsOfNode * sizeof(std::uint32_t);
-    } else if (terms == 2) {
-        of_node = of_form(WalkForm<2>());
-    } else if (terms == 3) {
-        of_node = of_form(WalkForm<3>());
-    } else {
-        of_node = of_form(WalkForm<kAnyTerms>()) + terms * sizeof(PlaneTerm) / 2;
-    }
+std::size_t PlaneWalk::expected_bytes_of_tree(std::size_t nodes, std::size_t terms, bool sets) {
+    std::size_t of_node = with_terms(terms, [&]<std::size_t kTerms>() {
+        const std::size_t inside = sizeof(WalkNode<kTerms>) + sizeof(WalkException<kTerms>);
+        // half of the nodes are leaves, without terms
+        return inside + (kTerms == kAnyTerms ? terms * sizeof(PlaneTerm) / 2 : 0);
+    });
+    if (terms == 1 && sets) of_node += kWordsOfNode * sizeof(std::uint32_t);
     return sizeof(Tree) + nodes * of_node;
 }
 

@@ -69,8 +69,9 @@ class PlaneWalk {
     void sum_paths(const std::vector<PlaneColumn>& columns, const Columns& rows,
                    std::uint64_t* sums) const;
 
-    /// What a tree of so many nodes takes at most, whose planes have so many terms.
-    static std::size_t expected_bytes_of_tree(std::size_t nodes, std::size_t terms);
+    /// What a tree of so many nodes takes at most, whose planes have so many terms; `sets`: of
+    /// categories.
+    static std::size_t expected_bytes_of_tree(std::size_t nodes, std::size_t terms, bool sets);
 
   private:
     friend class PlaneWalkBuilder;
@@ -92,6 +93,8 @@ class PlaneWalk {
     template <std::size_t kTerms, bool kSubsets, bool kMissing, bool kPenalty>
     struct Step;
 
+    /// Of a row: its columns, and the categories again, as integers.
+    std::size_t line_count() const { return columns_ + categories_.size(); }
     bool take(const std::vector<PlaneColumn>& columns, const Columns& rows, std::size_t row,
               std::size_t count, Line* lines) const;
     void prepare(const Group& group, Line* lines) const;

@@ -138,6 +138,27 @@ TEST(PlaneForest, SideBySideEqualsTheWalk) {
     }
 }
 
+TEST(PlaneForest, SideBySideEqualsTheWalkWhateverTheNumberOfTerms) {
+    constexpr std::size_t kColumns = 9;
+    Matrix values(300, kColumns);
+    const std::vector<std::uint32_t> categories{0, 0, 0, 0, 0, 0, 0, 0, 7};
+    Random random(8);
+    for (std::size_t j = 0; j < kColumns; ++j) {
+        for (std::size_t i = 0; i < 300; ++i) {
+            const double value = categories[j] > 0 ? random.below(7) : random.uniform();
+            values.column(j)[i] = random.below(40) == 0 ? kMissing : value;
+        }
+    }
+    for (const std::uint32_t dimensions : {4, 6, 9}) {
+        ForestSettings settings = kSettings;
+        settings.dimensions = dimensions;
+        settings.penalizes_range = dimensions == 6;
+        const auto forest = fit(
+            {.rows = values.view(), .weights = nullptr, .categories = categories.data()}, settings);
+        expect_walk(forest, values, std::to_string(dimensions) + " columns a split");
+    }
+}
+
 TEST(PlaneForest, LargeTreesAreWalkedSideBySide) {
     const Data data(1500, true, 2);
     for (const std::uint32_t dimensions : {1, 2}) {
