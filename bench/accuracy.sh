@@ -34,9 +34,11 @@ build_module
 make_scratch
 temp_install
 start_server "client_min_messages = warning" "anomaly_detect.max_training_memory = 4GB"
-psql -qX -v ON_ERROR_STOP=1 -v chosen="{$(IFS=,; echo "${algorithms[*]}")}" -f bench/accuracy.sql \
+chosen="{$(IFS=,; echo "${algorithms[*]}")}"
+psql -qX -v ON_ERROR_STOP=1 -f bench/accuracy.sql \
     -c "\\copy reference FROM '$data/reference_visible.csv' CSV HEADER" \
-    -c "\\copy line FROM 'bench/accuracy.csv' CSV HEADER" -c "CALL keep_lines(:'chosen')"
+    -c "\\copy line (algorithm, parameters, preprocess, reference, seeds) FROM 'bench/accuracy.csv' CSV HEADER" \
+    -c "CALL keep_lines('$chosen')"
 for file in "$data"/tabular/*.csv.gz; do
     name=$(basename "$file" .csv.gz)
     echo "$name" >&2

@@ -4,11 +4,16 @@
 #include <array>
 #include <numeric>
 
+#include "portable_math.hpp"
 #include "registry.hpp"
 
 namespace ad {
 
 namespace {
+
+double cube(double x) { return x * x * x; }
+
+double cube_root(double x) { return x > 0.0 ? portable_exp2(portable_log2(x) / 3.0) : 0.0; }
 
 [[noreturn]] void refuse_member(const std::string& why) {
     throw InvalidParameter(why,
@@ -110,6 +115,7 @@ void Committee::fit(const Training& training, const std::vector<MemberSpec>& spe
 double Committee::opinion(const Member& member, double score) const {
     switch (combination_) {
         case Combination::LogRankTail:
+        case Combination::PowerTail:
             return member.tail.at(score);
         case Combination::Voting:
             return score >= member.vote ? 1.0 : 0.0;
@@ -139,9 +145,12 @@ double Committee::combine(const double* opinions) const {
             }
         }
     }
+    const bool raised = combination_ == Combination::PowerTail;
     double sum = 0.0;
-    for (std::size_t k = 0; k < members_.size(); ++k) sum += members_[k].weight * opinions[k];
-    return sum;
+    for (std::size_t k = 0; k < members_.size(); ++k) {
+        sum += members_[k].weight * (raised ? cube(opinions[k]) : opinions[k]);
+    }
+    return raised ? cube_root(sum) : sum;
 }
 
 void Committee::score(const Columns& rows, double* scores) const {
@@ -163,7 +172,8 @@ void Committee::shares(const double* opinions, double* parts) const {
     double sum = 0.0;
     for (std::size_t k = 0; k < members_.size(); ++k) {
         const bool counts = combination_ != Combination::Maximum || opinions[k] == score;
-        parts[k] = counts ? members_[k].weight * opinions[k] : 0.0;
+        const bool raised = combination_ == Combination::PowerTail;
+        parts[k] = counts ? members_[k].weight * (raised ? cube(opinions[k]) : opinions[k]) : 0.0;
         sum += parts[k];
     }
     for (std::size_t k = 0; k < members_.size() && sum > 0.0; ++k) parts[k] *= score / sum;

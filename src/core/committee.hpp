@@ -9,14 +9,16 @@ namespace ad {
 
 enum class Combination : std::uint8_t {
     LogRankTail,  ///< mean of -ln(p)
+    PowerTail,    ///< cube root of the mean of (-ln(p))^3: what one member finds extreme counts
+                  ///< more
     Average,      ///< mean of the confidences 1 - p
     Maximum,      ///< largest confidence
     Median,       ///< weighted median of the confidences
     Voting,       ///< share of the members that call the row an anomaly
 };
-inline constexpr std::string_view kCombinationNames[] = {"log_rank_tail", "average", "maximum",
-                                                         "median", "voting"};
-inline constexpr std::uint8_t kCombinations = 5;
+inline constexpr std::string_view kCombinationNames[] = {"log_rank_tail", "power_tail", "average",
+                                                         "maximum",       "median",     "voting"};
+inline constexpr std::uint8_t kCombinations = 6;
 
 /// A member before the fit.
 struct MemberSpec {

@@ -1,9 +1,10 @@
 // Auto: a fixed set of detectors with complementary strengths, combined without tuning and without
 // labels. What of the set fits the data is decided by a few rules, which the model records.
-// Fit and score: three forests and one robust covariance.
+// Fit and score: three forests, a robust covariance and the ranks of each column.
 // Cortes: "Revisiting randomized choices in isolation forests", arXiv:2110.13402; Liu, Ting, Zhou:
 // "On Detecting Clustered Anomalies Using SCiForest", ECML 2010; Rousseeuw, Van Driessen: "A Fast
-// Algorithm for the Minimum Covariance Determinant Estimator", Technometrics 1999.
+// Algorithm for the Minimum Covariance Determinant Estimator", Technometrics 1999; Li et al.:
+// "ECOD", TKDE 2022.
 #include <algorithm>
 
 #include "../committee.hpp"
@@ -49,10 +50,10 @@ struct Choice {
     void say(const std::string& reason) { reasons.push_back(reason); }
 };
 
-Json forest(const Json& more) {
-    Json parameters{{"n_estimators", 200}, {"ndim", 2}};
-    parameters.update(more);
-    return {{"algorithm", "isolation_forest"}, {"parameters", parameters}};
+Json forest(double weight, Json parameters) {
+    return {{"algorithm", "isolation_forest"},
+            {"parameters", std::move(parameters)},
+            {"weight", weight}};
 }
 
 void choose_covariance(const Shape& shape, Choice& choice) {
@@ -74,23 +75,28 @@ void choose_covariance(const Shape& shape, Choice& choice) {
 }
 
 Choice choose(const Shape& shape) {
-    const Json fair_cut{{"prob_pick_pooled_gain", 1}, {"max_depth", "none"}};
     Choice choice;
-    choice.take(forest(fair_cut));
-    choice.say("fair-cut forest: always");
+    choice.take(forest(
+        4,
+        {{"n_estimators", 300}, {"ndim", 3}, {"prob_pick_pooled_gain", 1}, {"max_depth", "none"}}));
+    choice.take(forest(2, Json::object()));
+    choice.say("fair-cut forest and isolation forest: always");
     if (shape.varying > 1) {
-        Json by_kurtosis = fair_cut;
-        by_kurtosis["weigh_by_kurtosis"] = true;
-        choice.take(forest(by_kurtosis));
-        choice.take(forest({{"ntry", 10},
-                            {"coefs", "normal"},
-                            {"prob_pick_avg_gain", 1},
-                            {"penalize_range", true}}));
-        choice.say("fair-cut forest weighted by kurtosis, and SCiForest: several columns vary");
+        choice.take(forest(3, {{"n_estimators", 200},
+                               {"ndim", 2},
+                               {"ntry", 10},
+                               {"coefs", "normal"},
+                               {"prob_pick_avg_gain", 1},
+                               {"penalize_range", true}}));
+        choice.say("SCiForest: several columns vary");
     } else {
-        choice.say("no other forests: not more than one column varies");
+        choice.say("no SCiForest: not more than one column varies");
     }
     choose_covariance(shape, choice);
+    if (shape.categorical < shape.columns) {
+        choice.take("ecod");
+        choice.say("ecod: there are numbers");
+    }
     if (shape.categorical > 0) {
         choice.take("rare_category");
         choice.say("rare_category: there are categories");
@@ -103,11 +109,11 @@ class Auto final : public Detector {
     void fit(const Training& training, const Params&, Random random) override {
         const Shape shape = shape_of(training);
         const Choice choice = choose(shape);
-        committee_.fit(training, choice.members, Combination::LogRankTail, random);
+        committee_.fit(training, choice.members, Combination::PowerTail, random);
         Json members = Json::array();
         for (const MemberSpec& member : choice.members) members.push_back(member.to_json());
         chosen_ = {{"members", std::move(members)},
-                   {"combination", "log_rank_tail"},
+                   {"combination", "power_tail"},
                    {"reasons", choice.reasons}};
     }
 
@@ -152,8 +158,8 @@ std::vector<MemberSpec> all_members() {
 constexpr Algorithm kAuto{
     .name = "auto",
     .family = kEnsembleFamily,
-    .summary = "what forests and a robust covariance find together, without tuning",
-    .score_scale = "mean of -ln(p) over the members: 0 and up, 1 on the average training row",
+    .summary = "what forests, a robust covariance and ranks find together, without tuning",
+    .score_scale = "cube root of the mean of (-ln(p))^3 over the members: 0 and up",
     .paper = "Cortes: Revisiting randomized choices in isolation forests (arXiv:2110.13402)",
     .random = true,
     .takes_missing = true,

@@ -71,7 +71,7 @@ constexpr ParamSpec kParams[] = {
      .choices = {},
      .help = "names of algorithms, or objects with \"algorithm\", \"parameters\", \"scale\", "
              "\"weight\" and \"threshold\"",
-     .default_list = R"(["isolation_forest", "mad"])"},
+     .default_list = R"(["isolation_forest", "local_outlier_factor"])"},
     {"combination", ParamType::Choice, 0, 0, 0, kCombinationNames,
      "how the judgements of the members become one score"},
     {"confidence_threshold", ParamType::Real, kMissing, 0, 1, kAuto,
@@ -82,10 +82,12 @@ constexpr ParamSpec kParams[] = {
 
 void check(const Params& params) {
     members_of(params);
-    if (params.choice("combination") == "log_rank_tail" &&
+    const auto combination = params.choice("combination");
+    if ((combination == "log_rank_tail" || combination == "power_tail") &&
         !std::isnan(params.number("confidence_threshold"))) {
         throw InvalidParameter(
-            "\"confidence_threshold\" does not go with the combination \"log_rank_tail\"",
+            "\"confidence_threshold\" does not go with the combination \"" +
+                std::string(combination) + "\"",
             "Its scores are no confidences: use \"threshold\", or another combination.");
     }
 }
@@ -97,8 +99,10 @@ constexpr Algorithm kEnsemble{
     .family = kEnsembleFamily,
     .summary = "what several algorithms find together",
     .score_scale =
-        "0 to 1 for voting, average, maximum and median; for log_rank_tail 0 and up, the "
-        "mean of -ln(p), 1 on the average training row",
+        "0 to 1 for voting, average, maximum and median; for log_rank_tail the mean of -ln(p), 0 "
+        "and "
+        "up, 1 on the average training row; for power_tail the fourth root of the mean fourth "
+        "power",
     .paper = "Aggarwal, Sathe: Outlier Ensembles (2017)",
     .random = true,
     .takes_missing = true,
