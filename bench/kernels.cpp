@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/forest_kernel.hpp"
+#include "core/forest_planes.hpp"
 #include "core/registry.hpp"
 
 namespace ad::bench {
@@ -20,11 +21,12 @@ struct Shape {
     int trees = 100;
     int samples = 256;
     int columns = 10;
+    int planes = 0;  ///< columns of each, in a fair-cut forest
 
     auto operator<=>(const Shape&) const = default;
     std::string name() const {
         return std::to_string(trees) + "x" + std::to_string(samples) + "x" +
-               std::to_string(columns);
+               std::to_string(columns) + (planes > 0 ? ", ndim " + std::to_string(planes) : "");
     }
 };
 
@@ -59,7 +61,12 @@ const Matrix& rows_of(const Shape& shape) {
 
 std::unique_ptr<Detector> fit(const Shape& shape) {
     const Algorithm& algorithm = find_algorithm("isolation_forest");
-    const Json options{{"n_estimators", shape.trees}, {"max_samples", shape.samples}};
+    Json options{{"n_estimators", shape.trees}, {"max_samples", shape.samples}};
+    if (shape.planes > 0) {
+        options["ndim"] = shape.planes;
+        options["prob_pick_pooled_gain"] = 1;
+        options["max_depth"] = "none";
+    }
     auto detector = algorithm.make();
     detector->fit({.rows = rows_of(shape).view()},
                   Params(algorithm.params, options, algorithm.name), Random(1));
@@ -138,6 +145,20 @@ void walk(benchmark::State& state, const Shape& shape, std::size_t block) {
     });
 }
 
+void walk_planes(benchmark::State& state, const Shape& shape, std::size_t block) {
+    Writer out;
+    detector_of(shape).save(out);
+    Reader in(out.bytes());
+    in.number<std::uint8_t>();  // that the trees are of planes
+    PlaneForest forest;
+    forest.load(in, static_cast<std::size_t>(shape.columns));
+    std::vector<std::uint64_t> sums(block);
+    each_block(state, shape, block, [&](const Columns& rows) {
+        forest.walk(rows, sums.data());
+        benchmark::DoNotOptimize(sums.data());
+    });
+}
+
 void sum_blocks(benchmark::State& state, const Shape& shape, const ForestLoops& loops) {
     const auto trees = trees_of(shape);
     const ForestKernel kernel(trees, static_cast<std::size_t>(shape.columns));
@@ -187,6 +208,15 @@ void add_all() {
     for (const Shape& shape :
          {usual, Shape{.samples = 512}, Shape{.samples = 4096}, Shape{.samples = 65536}}) {
         add("block, plain walk", walk, shape, kScanRows);
+    }
+    for (const int samples : {256, 4096, 65536}) {
+        for (const int planes : {2, 3}) {
+            const Shape shape{.samples = samples, .planes = planes};
+            add("block", score, shape, kScanRows);
+            add("block, plain walk", walk_planes, shape, kScanRows);
+            add("row", score, shape, std::size_t{1});
+            add("row, plain walk", walk_planes, shape, std::size_t{1});
+        }
     }
     for (const Shape& shape : {usual, Shape{.samples = 4096}, Shape{.samples = 65536}}) {
         add("fit", fit_forest, shape);

@@ -6,6 +6,7 @@
 #include "forest_draw.hpp"
 #include "forest_planes_builder.hpp"
 #include "forest_planes_kernel.hpp"
+#include "forest_planes_walk.hpp"
 #include "quantiles.hpp"
 
 namespace ad {
@@ -102,10 +103,12 @@ void PlaneBlock::prepare(const PlaneTree& tree) {
 
 namespace {
 
-/// Rows from which on it is worth while to bring the trees into a faster form.
+/// Rows from which on it is worth while to bring the trees into a faster form, and how many more
+/// nodes than rows there may be: a node takes as long to bring as some dozen to go through.
 constexpr std::size_t kFastPays = 256;
-/// Of fewer rows a call, most of the work of the faster form would be for rows that are not there.
-constexpr std::size_t kFew = 16;
+constexpr std::size_t kNodesPerRow = 4096;
+/// Of fewer rows a call, most of the work of the kernel would be for rows that are not there.
+constexpr std::size_t kFew = 128;
 
 struct Step {
     bool right;
@@ -163,7 +166,13 @@ void PlaneForest::fit(const Training& training, const ForestSettings& settings, 
         draw.draw(of_tree, sample);
         choose(features, used, of_tree);
         trees_.push_back(builder.build(sample, std::span(features).first(used), of_tree));
+        count(trees_.back());
     }
+}
+
+void PlaneForest::count(const PlaneTree& tree) {
+    nodes_ += tree.nodes.size();
+    for (const PlaneNode& node : tree.nodes) terms_ = std::max<std::size_t>(terms_, node.terms);
 }
 
 void PlaneForest::walk(const Columns& rows, std::uint64_t* sums) const {
@@ -201,12 +210,19 @@ bool PlaneForest::sum_by_kernel(const Columns& rows, const PlaneLoops& loops,
     return true;
 }
 
+bool PlaneForest::sum_by_walk(const Columns& rows, std::uint64_t* sums) const {
+    if (walk_ == nullptr)
+        walk_ = std::make_unique<PlaneWalk>(trees_, columns_, codes_, penalizes_range_);
+    if (!walk_->usable()) return false;
+    walk_->sum_paths(columns_, rows, sums);
+    return true;
+}
+
 void PlaneForest::sum_paths(const Columns& rows, std::uint64_t* sums) const {
     rows_scored_ += rows.rows;
-    if (rows_scored_ >= kFastPays && rows.rows >= kFew &&
-        sum_by_kernel(rows, plane_loops().back(), sums))
-        return;
-    walk(rows, sums);
+    if (rows_scored_ < kFastPays || rows_scored_ < nodes_ / kNodesPerRow) return walk(rows, sums);
+    if (rows.rows >= kFew && sum_by_kernel(rows, plane_loops().back(), sums)) return;
+    if (!sum_by_walk(rows, sums)) walk(rows, sums);
 }
 
 void PlaneForest::explain(const Columns& rows, std::size_t row, double share,
@@ -242,9 +258,12 @@ void PlaneForest::explain(const Columns& rows, std::size_t row, double share,
 }
 
 std::size_t PlaneForest::memory_bytes() const {
+    const bool has_categories = std::any_of(
+        columns_.begin(), columns_.end(), [](const auto& column) { return column.categories > 0; });
     std::size_t bytes = columns_.capacity() * sizeof(PlaneColumn);
     for (const PlaneTree& tree : trees_) {
-        bytes += tree.memory_bytes() + PlaneKernel::expected_bytes_of_tree(tree.leaves());
+        bytes += tree.memory_bytes() + PlaneKernel::expected_bytes_of_tree(tree.leaves()) +
+                 PlaneWalk::expected_bytes_of_tree(tree.nodes.size(), terms_, has_categories);
     }
     return bytes;
 }
@@ -254,8 +273,10 @@ std::size_t PlaneForest::expected_bytes_of_tree(std::size_t leaves, std::size_t 
     constexpr std::size_t kOfNode = sizeof(PlaneNode) + 2 * sizeof(std::uint32_t) + sizeof(float);
     // a category of a row may be listed on every level, a few bytes of which are usual
     const std::size_t of_split = dimensions * sizeof(PlaneTerm) + 8 * sizeof(std::uint16_t);
-    return leaves * (2 * kOfNode + of_split) +
-           (fast ? PlaneKernel::expected_bytes_of_tree(leaves) : 0);
+    const std::size_t plain = leaves * (2 * kOfNode + of_split);
+    if (!fast) return plain;
+    return plain + PlaneKernel::expected_bytes_of_tree(leaves) +
+           PlaneWalk::expected_bytes_of_tree(2 * leaves, dimensions, true);
 }
 
 }  // namespace ad

@@ -97,6 +97,7 @@ class PlaneBlock {
 };
 
 class PlaneKernel;
+class PlaneWalk;
 
 class PlaneForest {
   public:
@@ -129,10 +130,13 @@ class PlaneForest {
 
     /// The plain way, node by node.
     void walk(const Columns& rows, std::uint64_t* sums) const;
-    /// The fast way; false if a tree is too large for it.
+    /// The fast way of many rows; false if a tree is too large for it.
     bool sum_by_kernel(const Columns& rows, const PlaneLoops& loops, std::uint64_t* sums) const;
+    /// The fast way of large trees and of few rows; false if there are too many categories for it.
+    bool sum_by_walk(const Columns& rows, std::uint64_t* sums) const;
 
   private:
+    void count(const PlaneTree& tree);
     void save_node(Writer& out, const PlaneTree& tree, std::uint32_t i) const;
     void load_terms(Reader& in, PlaneTree& tree, PlaneNode& node, std::uint16_t count) const;
     void load_subset(Reader& in, PlaneTree& tree, PlaneNode& node) const;
@@ -145,8 +149,11 @@ class PlaneForest {
     bool codes_ = false;  ///< categories count as numbers in planes; else there are subsets
     std::vector<PlaneColumn> columns_;
     std::vector<PlaneTree> trees_;
+    std::size_t nodes_ = 0;  ///< of all trees
+    std::size_t terms_ = 1;  ///< of a plane at most
     mutable std::size_t rows_scored_ = 0;
     mutable std::unique_ptr<PlaneKernel> kernel_;
+    mutable std::unique_ptr<PlaneWalk> walk_;
 };
 
 }  // namespace ad

@@ -87,14 +87,15 @@ void PlaneForest::load(Reader& in, std::size_t columns) {
         column.categories = in.number<std::uint16_t>();
         columns_.push_back(column);
     }
-    const auto count = in.count(sizeof(std::uint32_t) + 1);
-    if (count == 0 || count > kMaxTrees || samples_ == 0)
+    const auto trees = in.count(sizeof(std::uint32_t) + 1);
+    if (trees == 0 || trees > kMaxTrees || samples_ == 0)
         throw CorruptModel("the forest has no trees");
-    for (std::uint32_t t = 0; t < count; ++t) {
+    for (std::uint32_t t = 0; t < trees; ++t) {
         PlaneTree tree;
         tree.seed = in.number<std::uint32_t>();
         load_subtree(in, tree, 0, 0.0);
         tree.shrink();
+        count(tree);
         trees_.push_back(std::move(tree));
     }
 }

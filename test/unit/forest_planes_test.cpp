@@ -107,16 +107,89 @@ TEST(PlaneForest, KernelEqualsTheWalk) {
     }
 }
 
-TEST(PlaneForest, LargeTreesAreWalked) {
+/// Calls of one row, of more and fewer than walk together, and of more than are walked at a time.
+void expect_walk(const PlaneForest& forest, const Matrix& values, const std::string& what) {
+    const Columns all = values.view();
+    const auto expected = walked(forest, all);
+    for (const std::size_t size : {std::size_t{1}, std::size_t{15}, std::size_t{37}, all.rows}) {
+        for (std::size_t first = 0; first < std::min(2 * size, all.rows); first += size) {
+            std::vector<const double*> columns(all.column, all.column + all.count);
+            for (const double*& column : columns) column += first;
+            const std::size_t rows = std::min(size, all.rows - first);
+            std::vector<std::uint64_t> sums(rows, 99);
+            ASSERT_TRUE(forest.sum_by_walk({columns.data(), all.count, rows}, sums.data()));
+            const auto from = expected.begin() + static_cast<std::ptrdiff_t>(first);
+            const std::vector<std::uint64_t> of_rows(from,
+                                                     from + static_cast<std::ptrdiff_t>(rows));
+            ASSERT_EQ(sums, of_rows) << what << ", " << rows << " rows";
+        }
+    }
+}
+
+TEST(PlaneForest, SideBySideEqualsTheWalk) {
+    for (const bool missing : {false, true}) {
+        const Data data(700, missing, 1);
+        for (const ForestSettings& settings : variants()) {
+            const auto forest = fit(data.training(), settings);
+            expect_walk(forest, data.values,
+                        std::to_string(settings.dimensions) + " columns a split, " +
+                            std::to_string(settings.penalizes_range) + std::to_string(missing));
+        }
+    }
+}
+
+TEST(PlaneForest, SideBySideEqualsTheWalkWhateverTheNumberOfTerms) {
+    constexpr std::size_t kColumns = 9;
+    Matrix values(300, kColumns);
+    const std::vector<std::uint32_t> categories{0, 0, 0, 0, 0, 0, 0, 0, 7};
+    Random random(8);
+    for (std::size_t j = 0; j < kColumns; ++j) {
+        for (std::size_t i = 0; i < 300; ++i) {
+            const double value = categories[j] > 0 ? random.below(7) : random.uniform();
+            values.column(j)[i] = random.below(40) == 0 ? kMissing : value;
+        }
+    }
+    for (const std::uint32_t dimensions : {4, 6, 9}) {
+        ForestSettings settings = kSettings;
+        settings.dimensions = dimensions;
+        settings.penalizes_range = dimensions == 6;
+        const auto forest = fit(
+            {.rows = values.view(), .weights = nullptr, .categories = categories.data()}, settings);
+        expect_walk(forest, values, std::to_string(dimensions) + " columns a split");
+    }
+}
+
+TEST(PlaneForest, LargeTreesAreWalkedSideBySide) {
     const Data data(1500, true, 2);
+    for (const std::uint32_t dimensions : {1, 2}) {
+        ForestSettings settings = kSettings;
+        settings.samples = 1500;
+        settings.trees = 2;
+        settings.dimensions = dimensions;
+        const auto forest = fit(data.training(), settings);
+        std::vector<std::uint64_t> sums(1500, 99);
+        EXPECT_FALSE(forest.sum_by_kernel(data.values.view(), plane_loops().back(), sums.data()));
+        expect_walk(forest, data.values, "large trees");
+        forest.sum_paths(data.values.view(), sums.data());
+        EXPECT_EQ(sums, walked(forest, data.values.view()));
+    }
+}
+
+/// Sets with a bit for each of thousands of categories would take more than the trees.
+TEST(PlaneForest, DeclinesSetsOfThousandsOfCategories) {
+    constexpr std::uint32_t kCategories = 60000;
+    Matrix values(500, 1);
+    Random random(6);
+    for (std::size_t i = 0; i < 500; ++i) values.column(0)[i] = random.below(kCategories);
     ForestSettings settings = kSettings;
-    settings.samples = 1500;
-    settings.trees = 2;
-    const auto forest = fit(data.training(), settings);
-    std::vector<std::uint64_t> sums(1500, 99);
-    EXPECT_FALSE(forest.sum_by_kernel(data.values.view(), plane_loops().back(), sums.data()));
-    forest.sum_paths(data.values.view(), sums.data());
-    EXPECT_EQ(sums, walked(forest, data.values.view()));
+    settings.dimensions = 1;
+    settings.samples = 500;
+    const auto forest =
+        fit({.rows = values.view(), .weights = nullptr, .categories = &kCategories}, settings);
+    std::vector<std::uint64_t> sums(500, 99);
+    EXPECT_FALSE(forest.sum_by_walk(values.view(), sums.data()));
+    forest.sum_paths(values.view(), sums.data());
+    EXPECT_EQ(sums, walked(forest, values.view()));
 }
 
 TEST(PlaneForest, IsTheSameFromItsBytes) {
@@ -170,6 +243,8 @@ TEST(PlaneForest, LoadsNothingThatItCannotScore) {
             ++loaded;
             std::vector<std::uint64_t> sums(64, 99);
             forest.sum_by_kernel(data.values.view(), plane_loops().back(), sums.data());
+            EXPECT_EQ(sums, walked(forest, data.values.view()));
+            forest.sum_by_walk(data.values.view(), sums.data());
             EXPECT_EQ(sums, walked(forest, data.values.view()));
             for (const auto sum : sums) EXPECT_LT(sum, 2 * 600ULL << 16);
         }
