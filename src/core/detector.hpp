@@ -57,8 +57,8 @@ class Detector {
     /// the distribution of the training scores.
     virtual double natural_threshold() const { return kMissing; }
 
-    /// What the fit chose by itself, an object for the metadata of the model; null if there is nothing
-    /// to say. Asked for after a fit only: the model keeps it.
+    /// What the fit chose by itself, an object for the metadata of the model; null if there is
+    /// nothing to say. Asked for after a fit only: the model keeps it.
     virtual Json describe() const { return nullptr; }
 
     virtual void save(Writer& out) const = 0;
