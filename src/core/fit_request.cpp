@@ -232,8 +232,16 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
                           "\"anomaly_detect.max_training_memory\".");
     }
     if (sample_size > 0) return sample_size;
-    return static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row));
+    std::uint64_t columns = 0;
+    for (const auto& feature : schema) columns += columns_of(feature.kind);
+    const auto fits = [&](std::uint64_t sample) {
+        return algorithm->fit_bytes(params, sample, columns) <= max_memory;
+    };
+    std::uint64_t affordable =
+        std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row);
+    // a detector that needs too much for any sample is refused later
+    while (fits(kSmallestSampleSize) && !fits(affordable)) affordable /= 2;
+    return static_cast<std::uint32_t>(std::max<std::uint64_t>(affordable, kSmallestSampleSize));
 }
 
 FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t rows,
