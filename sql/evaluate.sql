@@ -146,5 +146,25 @@ SELECT check_name, status, detail FROM ad_validate('r', '{x}', 'mad', time_colum
 SELECT status = CASE WHEN substring(detail FROM '[0-9.]+')::float8 > 60 THEN 'warning' ELSE 'ok' END AS status, detail ~ '^about [0-9.]+ seconds$' AS detail
 FROM ad_validate('many', '{x,y}') WHERE check_name = 'time';
 
+-- Weights: the weight is no feature, and of three entities each has 100 rows.
+CREATE TABLE weighted AS SELECT i AS id, (i % 17)::float8 AS x, 1::float8 AS w, i % 3 AS dev FROM generate_series(1, 300) i;
+ALTER TABLE weighted ADD PRIMARY KEY (id);
+SELECT ad_train('weighted', NULL, 'w', 'isolation_forest', weight_column => 'w', partition_by => '{dev}');
+SELECT feature_columns, metadata->'entities' AS entities FROM model_registry WHERE model_id = 'w@1';
+UPDATE weighted SET w = -1 WHERE id = 5;
+SELECT ad_train('weighted', '{x}', 'w', 'isolation_forest', weight_column => 'w');
+UPDATE weighted SET w = 'Infinity' WHERE id = 5;
+SELECT ad_train('weighted', '{x}', 'w', 'isolation_forest', weight_column => 'w');
+-- null is 0: such a row is never drawn, and neither are all if no row has a weight
+UPDATE weighted SET w = NULL WHERE id = 5;
+SELECT ad_train('weighted', '{x}', 'w', 'isolation_forest', weight_column => 'w');
+UPDATE weighted SET w = 0;
+SELECT ad_train('weighted', '{x}', 'w', 'isolation_forest', weight_column => 'w');
+-- an entity whose rows all have weight 0 is left to the fallback
+UPDATE weighted SET w = CASE WHEN dev = 1 THEN 0 ELSE 1 END;
+SELECT ad_train('weighted', '{x}', 'w', 'isolation_forest', weight_column => 'w', partition_by => '{dev}');
+SELECT metadata->'entities' AS entities, metadata->'entities_without_model' AS without FROM model_registry WHERE model_id = 'w@3';
+SELECT ad_train('weighted', '{x}', 'w', 'mad', weight_column => 'w');
+
 SELECT count(ad_drop_model(name)) > 0 AS dropped FROM (SELECT DISTINCT name FROM model_registry) m;
 DROP SCHEMA evaluate CASCADE;

@@ -213,10 +213,16 @@ Clusters find_clusters(const Columns& rows, std::size_t count, std::size_t start
     return best;
 }
 
-std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t count) {
+std::uint64_t clusters_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns) {
+    const auto count = static_cast<std::uint64_t>(params.number("n_clusters"));
     return rows * (3 * sizeof(double) + 2 * sizeof(std::uint32_t)) +
            count * (4 * columns * sizeof(double) + 4 * sizeof(std::uint32_t)) +
            columns * sizeof(Lanes);
+}
+
+double clusters_steps(const Params& params, double rows, double columns) {
+    constexpr double kUsualRounds = 20.0;
+    return params.number("n_init") * kUsualRounds * params.number("n_clusters") * rows * columns;
 }
 
 void explain_distance(const Columns& rows, std::size_t row, const double* point,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "linear.hpp"
+#include "params.hpp"
 #include "random.hpp"
 
 namespace ad {
@@ -37,8 +38,9 @@ struct Clusters {
 /// different values.
 Clusters find_clusters(const Columns& rows, std::size_t count, std::size_t starts, Random random);
 
-/// Upper bound of the memory that this takes.
-std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t count);
+/// What this takes, for algorithms with the parameters "n_clusters" and "n_init".
+std::uint64_t clusters_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
+double clusters_steps(const Params& params, double rows, double columns);
 
 /// What each column adds to the distance of a row from a point: its share of the square.
 void explain_distance(const Columns& rows, std::size_t row, const double* point,

@@ -40,7 +40,6 @@ class Pipeline {
     };
 
     static Column learn(const Training& training, std::size_t j, bool surprisals);
-    std::size_t count_columns() const { return columns_.size(); }
     bool changes_nothing() const { return columns_.empty(); }
     void score_block(const Columns& block, std::vector<double>& storage, double* scores) const;
     void convert(const Columns& rows, std::size_t first, std::size_t count, double* storage) const;

@@ -183,5 +183,21 @@ TEST(FitRequest, DefaultSampleShrinksToTheMemory) {
     EXPECT_THROW(request.affordable_sample(numbers(20), 255999), MemoryLimit);
 }
 
+// Half the rows, again and again, until the detector has room for them.
+TEST(FitRequest, DefaultSampleShrinksToWhatTheDetectorNeeds) {
+    const auto request = parse({{"parameters", {{"n_estimators", 1000}, {"max_samples", 4096}}}});
+    const auto needs = [&](std::uint64_t rows) {
+        return request.algorithm->fit_bytes(request.params, rows, 1);
+    };
+    const auto schema = numbers(1);
+    constexpr std::uint32_t kDefault = FitRequest::kDefaultSampleSize;
+    EXPECT_EQ(request.affordable_sample(schema, needs(kDefault)), kDefault);
+    EXPECT_EQ(request.affordable_sample(schema, needs(2048)), 2048U);
+    EXPECT_NO_THROW(request.check_detector(2048, 1, needs(2048)));
+    // too little for any sample: the detector will be refused, not the sample
+    EXPECT_EQ(request.affordable_sample(schema, needs(128)), kDefault);
+    EXPECT_THROW(request.check_detector(256, 1, needs(128)), MemoryLimit);
+}
+
 }  // namespace
 }  // namespace ad::test

@@ -71,17 +71,8 @@ constexpr Algorithm kKMeans{
     .payload_version = 1,
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<KMeans>(); },
-    .fit_bytes =
-        [](const Params& params, std::uint64_t rows, std::uint64_t columns) {
-            return clusters_bytes(rows, columns,
-                                  static_cast<std::uint64_t>(params.number("n_clusters")));
-        },
-    .fit_steps =
-        [](const Params& params, double rows, double columns) {
-            constexpr double kUsualRounds = 20.0;
-            return params.number("n_init") * kUsualRounds * params.number("n_clusters") * rows *
-                   columns;
-        },
+    .fit_bytes = clusters_bytes,
+    .fit_steps = clusters_steps,
 };
 
 }  // namespace ad
