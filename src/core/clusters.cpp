@@ -213,14 +213,17 @@ Clusters find_clusters(const Columns& rows, std::size_t count, std::size_t start
     return best;
 }
 
-std::uint64_t clusters_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns) {
-    const auto count = static_cast<std::uint64_t>(params.number("n_clusters"));
+std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t count) {
     return rows * (3 * sizeof(double) + 2 * sizeof(std::uint32_t)) +
            count * (4 * columns * sizeof(double) + 4 * sizeof(std::uint32_t)) +
            columns * sizeof(Lanes);
 }
 
-double clusters_steps(const Params& params, double rows, double columns) {
+std::uint64_t kmeans_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns) {
+    return clusters_bytes(rows, columns, static_cast<std::uint64_t>(params.number("n_clusters")));
+}
+
+double kmeans_steps(const Params& params, double rows, double columns) {
     constexpr double kUsualRounds = 20.0;
     return params.number("n_init") * kUsualRounds * params.number("n_clusters") * rows * columns;
 }

@@ -38,9 +38,12 @@ struct Clusters {
 /// different values.
 Clusters find_clusters(const Columns& rows, std::size_t count, std::size_t starts, Random random);
 
-/// What this takes, for algorithms with the parameters "n_clusters" and "n_init".
-std::uint64_t clusters_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
-double clusters_steps(const Params& params, double rows, double columns);
+/// Upper bound of the memory that this takes.
+std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t count);
+
+/// fit_bytes and fit_steps of algorithms with the parameters "n_clusters" and "n_init".
+std::uint64_t kmeans_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
+double kmeans_steps(const Params& params, double rows, double columns);
 
 /// What each column adds to the distance of a row from a point: its share of the square.
 void explain_distance(const Columns& rows, std::size_t row, const double* point,

@@ -138,8 +138,8 @@ constexpr Algorithm kCblof{
     .payload_version = 1,
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Cblof>(); },
-    .fit_bytes = clusters_bytes,
-    .fit_steps = clusters_steps,
+    .fit_bytes = kmeans_bytes,
+    .fit_steps = kmeans_steps,
 };
 
 }  // namespace ad

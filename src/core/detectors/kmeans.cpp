@@ -71,8 +71,8 @@ constexpr Algorithm kKMeans{
     .payload_version = 1,
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<KMeans>(); },
-    .fit_bytes = clusters_bytes,
-    .fit_steps = clusters_steps,
+    .fit_bytes = kmeans_bytes,
+    .fit_steps = kmeans_steps,
 };
 
 }  // namespace ad
