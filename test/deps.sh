@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing, for the groups named (default: all but bench).
+# Installs the Debian packages that are missing, for the groups named (default: all but bench and fuzz).
 # Calls apt only when something is missing. Servers and clusters that exist are not touched.
 set -euo pipefail
 
@@ -15,6 +15,7 @@ packages_of() {
             [[ -n ${PG_CONFIG:-} ]] || echo "postgresql-$pg_major-cron"
             ;;
         lint) echo clang clang-format ;;
+        fuzz) echo clang libclang-rt-dev ;;
         bench)
             echo python3-asyncpg python3-psycopg2 python3-sklearn libbenchmark-dev
             [[ -n ${PG_CONFIG:-} ]] || echo "postgresql-plpython3-$pg_major"

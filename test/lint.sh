@@ -62,7 +62,7 @@ compilers() {
     server=$("$pg_config" --includedir-server)
     find src/core -name '*.cpp' | compile clang++ || fault "src/core: clang++"
     find src/pg -name '*.cpp' | compile clang++ -isystem "$server" || fault "src/pg: clang++"
-    find test/unit -name '*.cpp' | compile clang++ '-DAD_GOLDEN_DIR=""' || fault "test/unit: clang++"
+    find test/unit test/fuzz -name '*.cpp' | compile clang++ '-DAD_GOLDEN_DIR=""' || fault "test/unit: clang++"
 }
 
 # The server loads the module for good: it may bring no other library, and no code that runs when

@@ -93,6 +93,15 @@ is(sql(q(SELECT _ad_prune_history() >= 0)), 't', 'and the rest is pruned');
 state('no model', q(last_status = 'failed' AND last_error ~ 'model "doomed model" does not exist'), 'one whose model is dropped');
 sql(q(SELECT ad_unschedule(job_name) FROM anomaly_detection_jobs WHERE job_name <> 'hourly'));
 
+# A listener hears the ids of an alert, and nothing else
+
+as_worker(q(SELECT ad_schedule('heard', 'readings', NULL, 'm', '@yearly', '{"watermark_column": "id"}')));
+my $heard = as_worker(q(LISTEN anomaly_detect; SELECT ad_run_job('heard')));
+my $ids = sql(q(SELECT jsonb_build_object('outbox_id', o.id, 'alert_id', a.id, 'job_id', a.job_id)
+	FROM anomaly_detection_outbox o JOIN anomaly_detection_alerts a ON a.id = o.alert_id WHERE a.job_name = 'heard'));
+like($heard, qr/^Asynchronous notification "anomaly_detect" with payload "\Q$ids\E" received/m, 'a run with anomalies notifies of its alert');
+sql(q(SELECT ad_unschedule('heard')));
+
 # 6, 15: a run that is unscheduled stops
 
 # A row of the source is read only while the gate is open.
@@ -116,7 +125,7 @@ set_clock($node, '2100-03-05 19:00:00');
 state('stopped', q(state = 'running' AND pid IS NOT NULL), 'ad_job_status shows a run that goes on');
 like(sql(q(SELECT a.application_name, a.backend_type, a.usename, a.query FROM pg_stat_activity a JOIN ad_job_status USING (pid))),
 	qr/anomaly_detect job \d+\|anomaly_detect job\|worker\|CALL public\._ad_run_job/, 'and pg_stat_activity says what it is');
-is(sql(q(SELECT count(*) FROM ad_progress WHERE job_id IS NOT NULL)), 1, 'ad_progress too');
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM ad_progress WHERE job_id IS NOT NULL)), 'ad_progress too');
 my $process = sql(q(SELECT pid FROM ad_job_status WHERE job_name = 'stopped'));
 cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_unschedule('stopped'))) }), '<', 5, '6, 69, 74: a job is unscheduled while it runs');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $process"), '15, 178: its run ends');

@@ -96,13 +96,16 @@ std::string explain_row(const Model& model, const Table& table, std::size_t row)
     return model.explain(table.cells(), row, texts.data(), scratch);
 }
 
-class Partition : public ::testing::TestWithParam<const Algorithm*> {
+/// What an algorithm does has no say here: one of random and one of plain models, and a
+/// combination.
+class Partition : public ::testing::TestWithParam<std::string_view> {
   protected:
-    std::string_view algorithm() const { return GetParam()->name; }
+    std::string_view algorithm() const { return GetParam(); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, Partition, ::testing::ValuesIn(algorithms()),
-                         [](const auto& info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(Algorithms, Partition,
+                         ::testing::Values("isolation_forest", "mad", "ensemble"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST_P(Partition, ARowIsScoredByItsEntity) {
     const auto model = Model::load(joined(algorithm()));
