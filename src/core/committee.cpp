@@ -90,6 +90,13 @@ Json MemberSpec::to_json() const {
             {"weight", weight}};
 }
 
+double Committee::usual_tail(std::size_t rows) {
+    constexpr std::size_t kFew = 10;  // with fewer, ranks say nothing
+    constexpr double kNearly = 0.9;
+    if (rows < kFew) return kUsualTail;
+    return std::min(kUsualTail, kNearly * portable_log((1.0 + static_cast<double>(rows)) / 2.0));
+}
+
 void Committee::fit(const Training& training, const std::vector<MemberSpec>& specs,
                     Combination combination, Random random) {
     combination_ = combination;

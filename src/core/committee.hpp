@@ -39,6 +39,11 @@ struct MemberSpec {
 
 class Committee {
   public:
+    /// -ln(0.01): a score of the tails that means "as rare as one row in a hundred".
+    static constexpr double kUsualTail = 4.605170185988091;
+    /// That, or what a row of so few is given by members that all find it the strangest.
+    static double usual_tail(std::size_t rows);
+
     void fit(const Training& training, const std::vector<MemberSpec>& specs,
              Combination combination, Random random);
     void score(const Columns& rows, double* scores) const;

@@ -93,6 +93,15 @@ TEST(Ensemble, ConfidenceThreshold) {
     const auto model = fit(ask({{"combination", "average"}, {"confidence_threshold", 0.9}}), rows);
     EXPECT_EQ(model.predict(0.0).threshold, 0.9);
     expect_refused({{"confidence_threshold", 0.9}}, {"confidence_threshold", "log_rank_tail"});
+    for (const auto combination : {"log_rank_tail", "power_tail"}) {
+        const auto threshold = [&](std::size_t count) {
+            const auto tails = fit(ask({{"combination", combination}}), normal_rows(count, 1));
+            return tails.predict(0.0).threshold;
+        };
+        EXPECT_NEAR(threshold(1000), std::log(100.0), 1e-14);
+        EXPECT_NEAR(threshold(99), 0.9 * std::log(50.0), 1e-14);
+        EXPECT_NEAR(threshold(9), std::log(100.0), 1e-14);
+    }
     expect_refused({{"confidence_threshold", 1.1}}, {"1.1", "confidence_threshold"}, {"0 and 1"});
 }
 

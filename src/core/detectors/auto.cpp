@@ -110,6 +110,7 @@ class Auto final : public Detector {
         const Shape shape = shape_of(training);
         const Choice choice = choose(shape);
         committee_.fit(training, choice.members, Combination::PowerTail, random);
+        threshold_ = Committee::usual_tail(training.rows.rows);
         Json members = Json::array();
         for (const MemberSpec& member : choice.members) members.push_back(member.to_json());
         chosen_ = {{"members", std::move(members)},
@@ -125,6 +126,8 @@ class Auto final : public Detector {
         committee_.explain(rows, row, contributions);
     }
 
+    double natural_threshold() const override { return threshold_; }
+
     Json describe() const override { return chosen_; }
 
     void save(Writer& out) const override { committee_.save(out); }
@@ -135,7 +138,9 @@ class Auto final : public Detector {
 
   private:
     Committee committee_;
-    Json chosen_;  ///< known after a fit
+    // known after a fit
+    Json chosen_;
+    double threshold_ = kMissing;
 };
 
 /// Members at most: what a table of numbers and categories with rows enough takes.

@@ -20,14 +20,26 @@ Combination combination_of(const Params& params) {
     return static_cast<Combination>(k);
 }
 
+double usual_threshold(Combination combination, std::size_t rows) {
+    constexpr double kMajority = 0.5;
+    switch (combination) {
+        case Combination::Voting:
+            return kMajority;
+        case Combination::LogRankTail:
+        case Combination::PowerTail:
+            return Committee::usual_tail(rows);
+        default:
+            return kMissing;
+    }
+}
+
 class Ensemble final : public Detector {
   public:
     void fit(const Training& training, const Params& params, Random random) override {
         const Combination combination = combination_of(params);
         committee_.fit(training, members_of(params), combination, random);
         threshold_ = params.number("confidence_threshold");
-        constexpr double kMajority = 0.5;
-        if (std::isnan(threshold_) && combination == Combination::Voting) threshold_ = kMajority;
+        if (std::isnan(threshold_)) threshold_ = usual_threshold(combination, training.rows.rows);
     }
 
     void score(const Columns& rows, double* scores) const override {
@@ -47,7 +59,8 @@ class Ensemble final : public Detector {
 
     void load(Reader& in, std::size_t columns) override {
         threshold_ = in.number<double>();
-        if (!std::isnan(threshold_) && !(threshold_ >= 0.0 && threshold_ <= 1.0)) {
+        if (!std::isnan(threshold_) &&
+            !(threshold_ >= 0.0 && threshold_ <= Committee::kUsualTail)) {
             throw CorruptModel("confidence threshold out of range");
         }
         committee_.load(in, columns);
@@ -76,8 +89,7 @@ constexpr ParamSpec kParams[] = {
      "how the judgements of the members become one score"},
     {"confidence_threshold", ParamType::Real, kMissing, 0, 1, kAuto,
      "score from which on a row is an anomaly, unless \"threshold\" says otherwise; \"auto\" is "
-     "0.5 "
-     "for voting"},
+     "0.5 for voting and up to ln(100) for the tails"},
 };
 
 void check(const Params& params) {
@@ -100,9 +112,7 @@ constexpr Algorithm kEnsemble{
     .summary = "what several algorithms find together",
     .score_scale =
         "0 to 1 for voting, average, maximum and median; for log_rank_tail the mean of -ln(p), 0 "
-        "and "
-        "up, 1 on the average training row; for power_tail the fourth root of the mean fourth "
-        "power",
+        "and up, 1 on the average training row; for power_tail the cube root of its mean cube",
     .paper = "Aggarwal, Sathe: Outlier Ensembles (2017)",
     .random = true,
     .takes_missing = true,
