@@ -75,7 +75,7 @@ std::string explain_row(const Model& model, const Table& table, std::size_t row,
 }
 
 /// Of a model of several forests, whose parts are tested by themselves, not every byte.
-std::size_t step_through(const std::string& bytes) { return 1 + bytes.size() / 8192; }
+std::size_t step_through(const std::string& bytes) { return 1 + bytes.size() / 2048; }
 
 class ModelBytes : public ::testing::TestWithParam<const Algorithm*> {
   protected:

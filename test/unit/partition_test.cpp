@@ -103,8 +103,7 @@ class Partition : public ::testing::TestWithParam<std::string_view> {
     std::string_view algorithm() const { return GetParam(); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, Partition,
-                         ::testing::Values("isolation_forest", "mad", "ensemble"),
+INSTANTIATE_TEST_SUITE_P(Algorithms, Partition, ::testing::Values("isolation_forest", "mad"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(Partition, ARowIsScoredByItsEntity) {
