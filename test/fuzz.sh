@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 test/deps.sh core fuzz
 make -s --no-print-directory -j"$(nproc)" -f test/unit/Makefile fuzz
 mkdir -p build/fuzz/corpus
+export UBSAN_OPTIONS=print_stacktrace=1
 if [[ -f ${1:-} ]]; then
     build/fuzz/model_fuzz "$1"
 else

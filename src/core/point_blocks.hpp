@@ -11,7 +11,7 @@ namespace ad {
 
 /// Eight numbers where vector instructions want them.
 struct alignas(64) Eight {
-    double lane[8];
+    double lane[kPointLanes];
 };
 
 class PointBlocks {
@@ -28,11 +28,13 @@ class PointBlocks {
     }
 
     double at(std::size_t point, std::size_t column) const {
-        return values_.data()->lane[place(point, column)];
+        const std::size_t i = place(point, column);
+        return values_[i / kPointLanes].lane[i % kPointLanes];
     }
     /// Finite, within kLargestValue.
     void set(std::size_t point, std::size_t column, double value) {
-        values_.data()->lane[place(point, column)] = value;
+        const std::size_t i = place(point, column);
+        values_[i / kPointLanes].lane[i % kPointLanes] = value;
     }
 
     /// As NeighbourLoops::squares, of a block; has room for kBlockPoints.
