@@ -12,7 +12,9 @@ Pipeline::Pipeline(const Algorithm& algorithm)
 
 double Pipeline::Column::apply(double value, bool keep_extremes) const {
     if (!surprisals.empty() && !std::isnan(value)) {
-        value = surprisals[std::min(static_cast<std::size_t>(value), surprisals.size() - 1)];
+        // a code, unless hostile bytes say that a number is a category
+        const double code = std::clamp(value, 0.0, static_cast<double>(surprisals.size() - 1));
+        value = surprisals[static_cast<std::size_t>(code)];
     }
     if (std::isnan(value)) value = fill;
     if (!keep_extremes) value = std::clamp(value, -kLargestValue, kLargestValue);
