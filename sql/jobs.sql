@@ -111,6 +111,51 @@ SELECT ad_unschedule('delayed');
 DELETE FROM anomaly_detection_results;
 DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
 
+-- A run that failed took what it says and nothing else: what is mended then is scored by the next one.
+SELECT ad_schedule('mended', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "batch_size": 30, "where_clause": "10 / (v - 50) IS NOT NULL",
+    "dead_letter": false, "store": "all", "alerts": false, "max_retries": 0, "late_window": 0}') > 0 AS scheduled;
+SELECT * FROM run('mended');
+UPDATE readings SET v = 50.5 WHERE id IN (20, 50, 80);
+SELECT * FROM run('mended');
+SELECT * FROM run('mended');
+SELECT count(*), count(DISTINCT source_record_id) FROM anomaly_detection_results;
+-- Behind the watermark, a row that the transaction of a run writes itself is taken by the next run.
+BEGIN;
+INSERT INTO readings VALUES (101, NULL, 1000);
+SAVEPOINT s;
+INSERT INTO readings VALUES (102, NULL, 1000);
+SELECT status, processed FROM run('mended');
+UPDATE readings SET v = 2000 WHERE id = 101;
+RELEASE s;
+INSERT INTO readings VALUES (103, NULL, 1000);
+COMMIT;
+SELECT status, processed FROM run('mended');
+BEGIN;
+INSERT INTO readings VALUES (110, NULL, 1000);
+COMMIT;
+BEGIN;
+SELECT status, processed FROM run('mended');
+INSERT INTO readings VALUES (105, NULL, 1000);
+COMMIT;
+SELECT status, processed FROM run('mended');
+SELECT ad_unschedule('mended');
+DELETE FROM anomaly_detection_results;
+UPDATE readings SET v = id;
+DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
+
+--
+-- A day is taken when it is over, in the zone of the job
+--
+CREATE TABLE days (id int PRIMARY KEY, d date, v float8);
+INSERT INTO days VALUES (1, '2100-02-27', 1), (2, '2100-02-28', 1), (3, '2100-03-01', 1);
+SELECT ad_schedule('days', 'days', NULL, 'm', '@daily', '{"watermark_column": "d", "late_rows": "count"}', 'UTC') > 0 AS scheduled;
+SELECT processed, watermark FROM run('days');
+INSERT INTO days VALUES (4, '2100-03-01', 1);
+SELECT ad_alter_job('days', timezone => 'Pacific/Kiritimati') > 0 AS altered;  -- where it is the second of March
+SELECT processed, watermark FROM run('days');
+SELECT ad_unschedule('days');
+DELETE FROM anomaly_detection_results;
+
 --
 -- where_clause, explain, and a shadow model
 --

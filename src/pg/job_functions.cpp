@@ -14,6 +14,7 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/pmsignal.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -216,14 +217,16 @@ PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-/// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running:next
+/// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running:next[:overflowed]
+///
+/// The transaction itself counts as running: what it writes later has the same ids as what it wrote.
 PG_FUNCTION_INFO_V1(_ad_snapshot);
 PGDLLEXPORT Datum _ad_snapshot(PG_FUNCTION_ARGS) {
     (void)fcinfo;
     const SnapshotData* snapshot = GetActiveSnapshot();
     const FullTransactionId next = ReadNextFullTransactionId();
     // Too many subtransactions to be listed: then it counts as having seen none that might be one.
-    const bool is_complete = !snapshot->suboverflowed;
+    const bool is_complete = !snapshot->suboverflowed && !MyProc->subxidStatus.overflowed;
     StringInfoData out;
     initStringInfo(&out);
     appendStringInfo(&out, UINT64_FORMAT "/%u:" UINT64_FORMAT ":" UINT64_FORMAT ":",
@@ -236,10 +239,14 @@ PGDLLEXPORT Datum _ad_snapshot(PG_FUNCTION_ARGS) {
         }
     };
     if (is_complete) {
+        const TransactionId own = MyProc->xid;
         list(snapshot->xip, snapshot->xcnt);
         list(snapshot->subxip, static_cast<std::uint32_t>(snapshot->subxcnt));
+        list(&own, TransactionIdIsValid(own) ? 1 : 0);
+        list(MyProc->subxids.xids, MyProc->subxidStatus.count);
     }
-    appendStringInfo(&out, ":" UINT64_FORMAT, widen(snapshot->xmax, next));
+    appendStringInfo(&out, ":" UINT64_FORMAT "%s", U64FromFullTransactionId(next),
+                     is_complete ? "" : ":overflowed");
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }
 

@@ -46,7 +46,31 @@ AS $$
 $$;
 COMMENT ON FUNCTION _ad_shift_watermark(text, text, text) IS 'the value from which late rows are looked for';
 
-CREATE FUNCTION _ad_open_window(job anomaly_detection_jobs, source regclass, config jsonb) RETURNS jsonb
+CREATE FUNCTION _ad_close_window(state jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    snapshot text := state->'open'->>'snapshot';
+    oldest bigint := nullif(split_part(snapshot, ':', 2), '')::bigint;
+    history jsonb := state->'history';
+BEGIN
+    IF state->'open' IS NULL THEN
+        RETURN state;
+    ELSIF snapshot IS NULL THEN
+        RETURN '{}';
+    END IF;
+    -- Where the watermark stood before the oldest transaction that still runs began, and since.
+    WHILE (history->1->>0)::bigint <= oldest LOOP
+        history := history - 0;
+    END LOOP;
+    RETURN jsonb_build_object('source', state->'open'->'source', 'snapshot', snapshot, 'history', history);
+END
+$$;
+COMMENT ON FUNCTION _ad_close_window(jsonb) IS
+'what the next run has to know of a run that took everything, or was interrupted where the watermark stands';
+
+CREATE FUNCTION _ad_open_window(job anomaly_detection_jobs, run_id bigint, source regclass, config jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET datestyle = 'ISO, YMD'
@@ -54,57 +78,54 @@ AS $$
 DECLARE
     kind text := _ad_watermark_kind(source, config->>'watermark_column');
     delay interval := config->>'window_delay';
+    local_time timestamp := (_ad_now() AT TIME ZONE job.timezone) - delay;
     snapshot text := CASE WHEN _ad_has_xmin(source) THEN _ad_snapshot() END;
-    seen text := job.watermark_state->>'snapshot';
-    -- The oldest transaction whose rows may have become visible since: that was under way then, and is not now.
-    oldest bigint := (SELECT min(x::bigint) FROM unnest(string_to_array(split_part(seen, ':', 4), ',')) x
-                      WHERE x <> ALL (string_to_array(split_part(snapshot, ':', 4), ',')));
-    behind text;
+    -- A window that is open belongs to a run that was interrupted. Its snapshot is of no more use: a row
+    -- that it saw may be another version by now.
+    state jsonb := _ad_close_window(job.watermark_state);
+    seen text := state->>'snapshot';
 BEGIN
-    -- Transaction ids of another cluster, database or table mean nothing.
-    IF job.watermark IS NULL OR split_part(seen, ':', 1) <> split_part(snapshot, ':', 1)
-       OR (job.watermark_state->>'source')::oid <> source THEN
+    IF job.watermark IS NULL OR split_part(seen, ':', 1) IS DISTINCT FROM split_part(snapshot, ':', 1)
+       OR (state->>'source')::oid <> source THEN
+        -- Transaction ids of another cluster, database or table mean nothing.
+        PERFORM _ad_log(format('job "%s" does not look for rows behind its watermark, as what it remembers is about another table or database', job.job_name))
+        WHERE seen IS NOT NULL AND job.watermark IS NOT NULL;
         seen := NULL;
+        state := jsonb_build_object('history', jsonb_build_array(jsonb_build_array(split_part(snapshot, ':', 5)::bigint, job.watermark)));
     END IF;
-    IF split_part(seen, ':', 3) <> split_part(seen, ':', 5) THEN
-        oldest := split_part(seen, ':', 2);  -- not all were listed
-    END IF;
-    SELECT h->>1 INTO behind FROM jsonb_array_elements(job.watermark_state->'history') WITH ORDINALITY t(h, n)
-    WHERE n = 1 OR oldest IS NULL OR (h->>0)::bigint <= oldest ORDER BY n DESC LIMIT 1;
-    RETURN jsonb_build_object('snapshot', snapshot, 'seen', seen,
-        'late_from', _ad_shift_watermark(behind, kind, config->>'late_window'),
+    RETURN state || jsonb_build_object('open', jsonb_build_object(
+        'run', run_id, 'source', source::oid::bigint, 'snapshot', snapshot, 'seen', seen,
         'type', CASE kind WHEN 'id' THEN 'bigint' WHEN 'date' THEN 'timestamp without time zone' ELSE kind END,
         'upto', CASE kind WHEN 'id' THEN NULL WHEN 'timestamp with time zone' THEN (_ad_now() - delay)::text
-                ELSE ((_ad_now() AT TIME ZONE job.timezone) - delay)::text END);
+                -- a day is taken when it is over
+                WHEN 'date' THEN (date_trunc('day', local_time) - interval '1 day')::text ELSE local_time::text END));
 END
 $$;
-COMMENT ON FUNCTION _ad_open_window(anomaly_detection_jobs, regclass, jsonb) IS
-'what a run is to take: up to where, in which snapshot, and which rows behind the watermark';
+COMMENT ON FUNCTION _ad_open_window(anomaly_detection_jobs, bigint, regclass, jsonb) IS
+'the state of a job with what a run is to take: up to where, in which snapshot, and what the run before saw';
 
-CREATE FUNCTION _ad_close_window(state jsonb, source regclass, watermark text) RETURNS jsonb
-LANGUAGE plpgsql STABLE
+CREATE FUNCTION _ad_pass_watermark(state jsonb, watermark text) RETURNS jsonb
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     max_history constant integer := 100;
-    snapshot text := state->'open'->>'snapshot';
-    oldest bigint := nullif(split_part(snapshot, ':', 2), '')::bigint;
-    history jsonb := coalesce(state->'history', '[]') || jsonb_build_array(jsonb_build_array(split_part(snapshot, ':', 5)::bigint, watermark));
+    history jsonb := state->'history';
+    last integer := jsonb_array_length(history);
 BEGIN
-    IF snapshot IS NULL THEN
-        RETURN '{}';
+    IF state->'open'->>'snapshot' IS NULL OR watermark IS NOT DISTINCT FROM history->-1->>1 THEN
+        RETURN state;
     END IF;
-    -- Where the watermark stood before the oldest transaction that still runs began, and since.
-    WHILE (history->1->>0)::bigint <= oldest LOOP
-        history := history - 0;
-    END LOOP;
-    IF jsonb_array_length(history) > max_history THEN
-        history := history - 1;
+    -- What is left out makes rows count as written while the watermark passed, which loses none.
+    IF last >= max_history THEN
+        history := (SELECT jsonb_agg(h ORDER BY n) FROM jsonb_array_elements(history) WITH ORDINALITY t(h, n) WHERE n % 2 = 1 OR n = last);
     END IF;
-    RETURN jsonb_build_object('source', source::oid::bigint, 'snapshot', snapshot, 'history', history);
+    RETURN state || jsonb_build_object('history',
+        history || jsonb_build_array(jsonb_build_array(split_part(_ad_snapshot(), ':', 5)::bigint, watermark)));
 END
 $$;
-COMMENT ON FUNCTION _ad_close_window(jsonb, regclass, text) IS 'what the next run has to know of a run that has taken everything';
+COMMENT ON FUNCTION _ad_pass_watermark(jsonb, text) IS
+'notes where the watermark stands now, for the transactions that are still to begin';
 
 CREATE FUNCTION _ad_check_watermark(job anomaly_detection_jobs) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -187,7 +208,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     relation text := (SELECT relname FROM pg_class WHERE oid = b.source);
-    condition text := b.where_clause || ' AND ' || rows;
+    condition text := rows || ' AND ' || b.where_clause;
     key text := (SELECT format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, %I.%I', k, relation, k), ', ')) FROM unnest(b.keys) k);
 BEGIN
     RETURN _ad_query_rows(format(
@@ -237,7 +258,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 BEGIN
     SELECT coalesce(sum(s.records), 0), coalesce(sum(s.scored), 0), coalesce(sum(s.anomalies), 0) INTO records, scored, anomalies
-    FROM _ad_store(b.run_id, b.source, b.chosen, b.options, b.keys, b.where_clause || ' AND ' || rows, '', 2147483647, b.search_path) s;
+    FROM _ad_store(b.run_id, b.source, b.chosen, b.options, b.keys, rows || ' AND ' || b.where_clause, '', 2147483647, b.search_path) s;
     dead := CASE WHEN b.dead_letter AND records > scored THEN _ad_bury_rejected(b, rows) ELSE 0 END;
 END
 $$;
