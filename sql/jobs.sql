@@ -157,6 +157,25 @@ SELECT ad_unschedule('days');
 DELETE FROM anomaly_detection_results;
 
 --
+-- Ids that start again are behind the watermark, and the job says so
+--
+CREATE TABLE again (id bigserial PRIMARY KEY, v float8);
+INSERT INTO again (v) SELECT i FROM generate_series(1, 20) i;
+SELECT ad_schedule('again', 'again', NULL, 'm', '@daily', '{"watermark_column": "id", "late_window": 0}') > 0 AS scheduled;
+SELECT processed, watermark FROM run('again');
+TRUNCATE again RESTART IDENTITY;
+SELECT processed, watermark FROM run('again');
+INSERT INTO again (v) VALUES (1), (2);
+SELECT processed, watermark FROM run('again');
+SELECT waiting_for FROM ad_job_status;
+SELECT p FROM jsonb_array_elements_text(ad_health()->'problems') p WHERE p ~ 'watermark';
+SELECT ad_alter_job('again', watermark => '0') > 0 AS altered;
+SELECT processed, watermark FROM run('again');
+SELECT waiting_for FROM ad_job_status;
+SELECT ad_unschedule('again');
+DELETE FROM anomaly_detection_results;
+
+--
 -- where_clause, explain, and a shadow model
 --
 SELECT ad_train('readings', '{v}', 'shadow', 'mad', threshold => '{"method": "score", "value": 0}');
@@ -226,6 +245,14 @@ SELECT ad_unschedule('fragile');
 SELECT ad_schedule('slow', 'readings', NULL, 'm', '@hourly', '{"where_clause": "pg_sleep(0.02) IS NOT NULL", "timeout": "300 ms"}') > 0 AS scheduled;
 SELECT status, error FROM run('slow');
 SHOW statement_timeout;
+-- which is that of the run, not of its caller; the caller's own stays
+SELECT ad_schedule('quick', 'readings', NULL, 'm', '@hourly', '{"alerts": false, "timeout": "300 ms"}') > 0 AS scheduled;
+DO $$ BEGIN PERFORM ad_run_job('quick'); PERFORM pg_sleep(0.4); END $$;
+DO $$ BEGIN PERFORM ad_run_job('slow'); PERFORM pg_sleep(0.4); END $$;
+SET statement_timeout = '400 ms';
+DO $$ BEGIN PERFORM ad_run_job('quick'); PERFORM pg_sleep(5); END $$;
+RESET statement_timeout;
+SELECT ad_unschedule('quick');
 SELECT ad_unschedule('slow');
 
 --

@@ -202,17 +202,27 @@ PGDLLEXPORT Datum _ad_unlock_job(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-/// _ad_limit_time(until timestamptz) RETURNS void
+/// _ad_limit_time(until timestamptz) RETURNS timestamptz
 PG_FUNCTION_INFO_V1(_ad_limit_time);
 PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
     if (!PostmasterIsAlive()) {
         ereport(FATAL, errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the server is gone"));
     }
-    if (PG_ARGISNULL(0)) PG_RETURN_VOID();
-    const TimestampTz until = PG_GETARG_TIMESTAMPTZ(0);
-    if (!get_timeout_active(STATEMENT_TIMEOUT) ||
-        get_timeout_finish_time(STATEMENT_TIMEOUT) > until) {
-        enable_timeout_at(STATEMENT_TIMEOUT, until);
+    const bool was_limited = get_timeout_active(STATEMENT_TIMEOUT);
+    const TimestampTz before = was_limited ? get_timeout_finish_time(STATEMENT_TIMEOUT) : DT_NOEND;
+    const TimestampTz until = PG_ARGISNULL(0) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(0);
+    if (until < before) enable_timeout_at(STATEMENT_TIMEOUT, until);
+    PG_RETURN_TIMESTAMPTZ(before);
+}
+
+/// _ad_lift_limit(before timestamptz) RETURNS void
+PG_FUNCTION_INFO_V1(_ad_lift_limit);
+PGDLLEXPORT Datum _ad_lift_limit(PG_FUNCTION_ARGS) {
+    const TimestampTz before = PG_GETARG_TIMESTAMPTZ(0);
+    if (before != DT_NOEND) {
+        enable_timeout_at(STATEMENT_TIMEOUT, before);
+    } else if (get_timeout_active(STATEMENT_TIMEOUT)) {
+        disable_timeout(STATEMENT_TIMEOUT, false);
     }
     PG_RETURN_VOID();
 }

@@ -40,7 +40,7 @@ COMMENT ON COLUMN anomaly_detection_jobs.watermark_state IS
 'which transactions the last runs saw: tells rows that came behind the watermark from those that are scored';
 COMMENT ON COLUMN anomaly_detection_jobs.failed_attempts IS 'of the run that is to be repeated';
 COMMENT ON COLUMN anomaly_detection_jobs.skipped_runs IS 'times that passed while an earlier run went on';
-COMMENT ON COLUMN anomaly_detection_jobs.waiting_for IS 'why a run that is due has not been started';
+COMMENT ON COLUMN anomaly_detection_jobs.waiting_for IS 'why a run that is due has not been started, or what the last one found nothing for';
 
 CREATE TABLE anomaly_detection_dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

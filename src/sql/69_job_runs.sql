@@ -199,6 +199,24 @@ END
 $$;
 COMMENT ON FUNCTION _ad_estimate(regclass, text) IS 'how many rows the planner expects';
 
+CREATE FUNCTION _ad_waits_for(source regclass, column_name text, open jsonb, watermark text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET datestyle = 'ISO, YMD'
+AS $$
+DECLARE
+    largest text;
+BEGIN
+    IF split_part(open->>'snapshot', ':', 6) <> '' THEN
+        RETURN 'the end of a transaction with more than 64 subtransactions';
+    END IF;
+    EXECUTE format('SELECT max(%I)::text FROM %s HAVING max(%1$I) OPERATOR(pg_catalog.<) %3$L::%4$s',
+        column_name, _ad_source(source), watermark, open->>'type') INTO largest;
+    RETURN format('rows above the watermark %s: the largest %s is %s', watermark, column_name, largest) WHERE largest IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION _ad_waits_for(regclass, text, jsonb, text) IS 'why a run found no new rows, if that is strange';
+
 CREATE FUNCTION _ad_prepare_batch(job anomaly_detection_jobs, config jsonb, run_id bigint) RETURNS _ad_batch
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -253,6 +271,7 @@ DECLARE
     behind record;
     ahead text;
     bound record;
+    waits_for text;
     more boolean := false;
     figures record;
 BEGIN
@@ -275,6 +294,7 @@ BEGIN
             job.watermark := bound.last;
         END IF;
         more := bound.records >= (config->>'batch_size')::integer;
+        waits_for := _ad_waits_for(b.source, column_name, state->'open', job.watermark) WHERE bound.records = 0;
     END IF;
     FOREACH b.base IN ARRAY bases LOOP
         SELECT * INTO figures FROM _ad_store_rows(b);
@@ -294,7 +314,8 @@ BEGIN
     WHERE r.id = run.id;
     -- After the rows were read: who has not begun by now finds the watermark there.
     state := _ad_pass_watermark(state, job.watermark);
-    UPDATE anomaly_detection_jobs j SET watermark = job.watermark, watermark_state = CASE WHEN more THEN state ELSE _ad_close_window(state) END
+    UPDATE anomaly_detection_jobs j SET watermark = job.watermark, watermark_state = CASE WHEN more THEN state ELSE _ad_close_window(state) END,
+        waiting_for = waits_for
     WHERE j.id = job.id;
     RETURN more;
 END
@@ -311,6 +332,7 @@ DECLARE
     job anomaly_detection_jobs;
     time_limit text;
     deadline timestamptz;
+    limit_before timestamptz;
     more boolean;
     message text;
     state text;
@@ -327,9 +349,11 @@ BEGIN
         IF deadline <= clock_timestamp() THEN
             RAISE EXCEPTION 'the run took longer than % and was ended', time_limit USING ERRCODE = 'query_canceled';
         END IF;
-        PERFORM _ad_limit_time(deadline);
+        limit_before := _ad_limit_time(deadline);
         more := CASE job.kind WHEN 'training' THEN _ad_training_step(job, run) ELSE _ad_detect_step(job, run) END;
+        PERFORM _ad_lift_limit(limit_before);
     EXCEPTION WHEN query_canceled OR OTHERS THEN
+        PERFORM _ad_lift_limit(limit_before);
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
         IF state = '57014' AND deadline <= clock_timestamp() THEN
             message := format('the run took longer than %s and was ended', time_limit);
