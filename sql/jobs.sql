@@ -182,6 +182,14 @@ SELECT ad_train('readings', '{v}', 'shadow', 'mad', threshold => '{"method": "sc
 SELECT ad_schedule('some', 'readings', NULL, 'm', '@hourly', '{"where_clause": "id > 90", "store": "all", "explain": true, "shadow_model": "shadow"}') > 0 AS scheduled;
 SELECT * FROM run('some');
 SELECT model_id, count(*), count(*) FILTER (WHERE is_anomaly) AS anomalies, count(explanation) AS explained FROM anomaly_detection_results GROUP BY 1 ORDER BY 1;
+SELECT ad_alter_job('some', configuration => '{"shadow_model": "m"}');
+SELECT ad_alter_job('some', configuration => '{"shadow_model": "m@1"}');
+-- nor does it count when it has become the model of the job
+SELECT ad_alter_job('some', model_id => 'm@1', configuration => '{"shadow_model": "shadow"}') > 0 AS altered;
+UPDATE anomaly_detection_jobs SET model_id = 'shadow' WHERE job_name = 'some';
+DELETE FROM anomaly_detection_results;
+SELECT processed FROM run('some');
+SELECT model_id, count(*) FROM anomaly_detection_results GROUP BY 1 ORDER BY 1;
 SELECT ad_unschedule('some');
 DELETE FROM anomaly_detection_results;
 
@@ -193,6 +201,32 @@ INSERT INTO broken SELECT i, 'row ' || i, i FROM generate_series(1, 100) i;
 SELECT ad_schedule('broken', 'broken', NULL, 'm', '@hourly', '{"watermark_column": "a", "where_clause": "10 / (a - 50) IS NOT NULL", "store": "all", "batch_size": 40}') > 0 AS scheduled;
 SELECT * FROM run('broken');
 SELECT source_record_key, left(payload::text, 30) AS payload, reason, sqlstate FROM anomaly_detection_dead_letters ORDER BY id;
+SELECT count(*), count(DISTINCT source_record_key) FROM anomaly_detection_results;
+-- one letter for each row, however often it fails; and any error of a row
+SELECT ad_alter_job('broken', configuration => '{"watermark_column": null, "where_clause": "10 / (a - 50) IS NOT NULL AND odd(a) > 0"}') > 0 AS altered;
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE FUNCTION odd(x int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    found int;
+BEGIN
+    IF x = 60 THEN
+        SELECT a INTO STRICT found FROM broken WHERE a < 0;
+    ELSIF x = 70 THEN
+        RETURN (-x)::positive;
+    END IF;
+    RETURN x;
+END
+$$;
+SELECT * FROM run('broken');
+SELECT * FROM run('broken');
+SELECT source_record_key->'a' AS a, attempts, reason, sqlstate FROM anomaly_detection_dead_letters ORDER BY 1;
+SELECT ad_alter_job('broken', configuration => '{"watermark_column": "a", "where_clause": "10 / (a - 50) IS NOT NULL"}') > 0 AS altered;
+-- nor is a row scored twice whose key is another's, too
+ALTER TABLE broken DROP CONSTRAINT broken_pkey;
+INSERT INTO broken SELECT a, b, v FROM broken WHERE a > 98;
+DELETE FROM anomaly_detection_results;
+SELECT ad_alter_job('broken', configuration => '{"id_column": "a", "batch_size": 1000}', watermark => '0') > 0 AS altered;
+SELECT * FROM run('broken');
 SELECT count(*), count(DISTINCT source_record_key) FROM anomaly_detection_results;
 SELECT ad_alter_job('broken', configuration => '{"dead_letter": false}', watermark => '0') > 0 AS altered;
 SELECT * FROM run('broken');

@@ -229,7 +229,8 @@ PGDLLEXPORT Datum _ad_lift_limit(PG_FUNCTION_ARGS) {
 
 /// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running:next[:overflowed]
 ///
-/// The transaction itself counts as running: what it writes later has the same ids as what it wrote.
+/// The transaction itself counts as running: what it writes later has the same ids as what it
+/// wrote.
 PG_FUNCTION_INFO_V1(_ad_snapshot);
 PGDLLEXPORT Datum _ad_snapshot(PG_FUNCTION_ARGS) {
     (void)fcinfo;

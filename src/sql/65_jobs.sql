@@ -175,6 +175,19 @@ END
 $$;
 COMMENT ON FUNCTION _ad_watermark_kind(regclass, text) IS 'id, or the type of a column of times; an error if it is neither';
 
+CREATE FUNCTION _ad_check_shadow(source regclass, model text, shadow_model text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF (_ad_check_detection(source, NULL, shadow_model, 1)).model_id = (_ad_resolve(model, _ad_source(source))).model_id THEN
+        RAISE EXCEPTION '"shadow_model" is the model of the job: "%"', shadow_model
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name another version, or another model.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_shadow(regclass, text, text) IS 'an error if a shadow model does not go with a job';
+
 CREATE FUNCTION _ad_check_job(job anomaly_detection_jobs) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -198,7 +211,7 @@ BEGIN
     END IF;
     source := _ad_job_source(job);
     PERFORM _ad_check_detection(source, job.feature_columns, job.model_id, 1);
-    PERFORM _ad_resolve(config->>'shadow_model') WHERE config->>'shadow_model' IS NOT NULL;
+    PERFORM _ad_check_shadow(source, job.model_id, config->>'shadow_model') WHERE config->>'shadow_model' IS NOT NULL;
     PERFORM _ad_record_key(source, config->>'id_column');
     IF config->>'watermark_column' IS NOT NULL THEN
         IF _ad_watermark_kind(source, config->>'watermark_column') = 'id' AND (config->>'window_delay')::interval > '0' THEN

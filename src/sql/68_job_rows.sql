@@ -181,22 +181,40 @@ END
 $$;
 COMMENT ON FUNCTION _ad_query_rows(text, text) IS 'runs a query that returns a number, with the search_path of a job';
 
+CREATE FUNCTION _ad_key_of(b _ad_batch) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, %I.%I', k, c.relname, k), ', '))
+    FROM unnest(b.keys) k, pg_class c WHERE c.oid = b.source
+$$;
+COMMENT ON FUNCTION _ad_key_of(_ad_batch) IS 'expression for the key of a row, as results and dead letters have it';
+
+CREATE FUNCTION _ad_bury_query(b _ad_batch, condition text, payload text, state text, reason text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT format('INSERT INTO %1$s.anomaly_detection_dead_letters AS d (job_id, run_id, source_table, source_record_key, payload, reason, sqlstate)
+        SELECT DISTINCT ON (r.key) %2$s, %3$s, %4$L, r.key, r.payload, %5$L, %6$L FROM (SELECT %7$s, %8$s FROM %4$s WHERE %9$s) r(key, payload)
+        ON CONFLICT (job_id, owner, pg_catalog.md5(source_record_key::pg_catalog.text)) DO UPDATE
+        SET run_id = EXCLUDED.run_id, payload = EXCLUDED.payload, reason = EXCLUDED.reason, sqlstate = EXCLUDED.sqlstate,
+            attempts = d.attempts OPERATOR(pg_catalog.+) 1, last_attempt = EXCLUDED.last_attempt',
+        '@extschema@', b.job_id, b.run_id, _ad_source(b.source), reason, state, _ad_key_of(b), payload, condition)
+$$;
+COMMENT ON FUNCTION _ad_bury_query(_ad_batch, text, text, text, text) IS
+'statement that keeps rows of a batch as dead letters, one for each key';
+
 CREATE FUNCTION _ad_bury(b _ad_batch, key_condition text, caught_state text, message text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    relation text := (SELECT relname FROM pg_class WHERE oid = b.source);
-    key text := (SELECT format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, %I.%I', k, relation, k), ', ')) FROM unnest(b.keys) k);
-    query text := 'INSERT INTO %s.anomaly_detection_dead_letters (job_id, run_id, source_table, source_record_key, payload, reason, sqlstate)
-                   SELECT %L, %L, %L, %s, %s, %L, %L FROM %s WHERE %s AND (%s)';
+    condition text := format('%s AND (%s)', b.base, key_condition);
 BEGIN
     BEGIN
-        EXECUTE format(query, '@extschema@', b.job_id, b.run_id, _ad_source(b.source), key,
-            format('pg_catalog.to_jsonb(%s)', _ad_row_of(b.source)), message, caught_state, _ad_source(b.source), b.base, key_condition);
-    EXCEPTION WHEN data_exception OR raise_exception OR data_corrupted THEN
-        EXECUTE format(query, '@extschema@', b.job_id, b.run_id, _ad_source(b.source), key, 'NULL', message, caught_state,
-            _ad_source(b.source), b.base, key_condition);
+        EXECUTE _ad_bury_query(b, condition, format('pg_catalog.to_jsonb(%s)', _ad_row_of(b.source)), caught_state, message);
+    EXCEPTION WHEN data_exception OR plpgsql_error OR integrity_constraint_violation OR cardinality_violation OR data_corrupted THEN
+        EXECUTE _ad_bury_query(b, condition, 'NULL::pg_catalog.jsonb', caught_state, message);
     END;
 END
 $$;
@@ -207,19 +225,12 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    relation text := (SELECT relname FROM pg_class WHERE oid = b.source);
     condition text := rows || ' AND ' || b.where_clause;
-    key text := (SELECT format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, %I.%I', k, relation, k), ', ')) FROM unnest(b.keys) k);
 BEGIN
-    RETURN _ad_query_rows(format(
-        'WITH buried AS (INSERT INTO %1$s.anomaly_detection_dead_letters (job_id, run_id, source_table, source_record_key, payload, reason, sqlstate)
-            SELECT %2$L, %3$L, %4$L, r.key, r.payload, ''a value is missing, which the model rejects'', ''22004''
-            FROM (SELECT %5$s AS key, pg_catalog.to_jsonb(%6$s) AS payload FROM %7$s WHERE %8$s) r
-            WHERE NOT EXISTS (SELECT FROM %1$s._ad_score_rows(%9$L, %10$L, %11$L, false, false) s
-                              WHERE s.record_key OPERATOR(pg_catalog.=) r.key)
-            RETURNING 1)
-         SELECT pg_catalog.count(*) FROM buried', '@extschema@', b.job_id, b.run_id, _ad_source(b.source), key, _ad_row_of(b.source),
-        _ad_source(b.source), condition, _ad_select(b.source, b.keys || (b.chosen).feature_columns, condition), (b.chosen).model_id, b.keys),
+    condition := format('%s AND NOT EXISTS (SELECT FROM %s._ad_score_rows(%L, %L, %L, false, false) s WHERE s.record_key OPERATOR(pg_catalog.=) %s)',
+        condition, '@extschema@', _ad_select(b.source, b.keys || (b.chosen).feature_columns, condition), (b.chosen).model_id, b.keys, _ad_key_of(b));
+    RETURN _ad_query_rows(format('WITH buried AS (%s RETURNING 1) SELECT pg_catalog.count(*) FROM buried',
+        _ad_bury_query(b, condition, format('pg_catalog.to_jsonb(%s)', _ad_row_of(b.source)), '22004', 'a value is missing, which the model rejects')),
         b.search_path);
 END
 $$;
@@ -231,7 +242,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601' SET extra_float_digits = 3
 AS $$
 BEGIN
-    EXECUTE format('SELECT array_agg(k) FROM (SELECT ARRAY[%s] FROM %s WHERE %s LIMIT %s) t(k)',
+    EXECUTE format('SELECT array_agg(k) FROM (SELECT DISTINCT ARRAY[%s] FROM %s WHERE %s LIMIT %s) t(k)',
         (SELECT string_agg(format('%I.%I::text', c.relname, k), ', ' ORDER BY n) FROM unnest(b.keys) WITH ORDINALITY u(k, n), pg_class c WHERE c.oid = b.source),
         _ad_source(b.source), b.base, at_most) INTO list;
 END
@@ -243,7 +254,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT string_agg(equal, ' OR ') FROM (
-        SELECT string_agg(format('%I.%I OPERATOR(pg_catalog.=) %L::%I.%I', c.relname, k, list[i][n], s.nspname, t.typname), ' AND ') AS equal
+        SELECT string_agg(CASE WHEN list[i][n] IS NULL THEN format('%I.%I IS NULL', c.relname, k)
+            ELSE format('%I.%I OPERATOR(pg_catalog.=) %L::%I.%I', c.relname, k, list[i][n], s.nspname, t.typname) END, ' AND ') AS equal
         FROM generate_series(first, last) i, unnest(b.keys) WITH ORDINALITY u(k, n)
         JOIN pg_class c ON c.oid = b.source
         JOIN pg_attribute a ON a.attrelid = b.source AND a.attname = k
@@ -278,7 +290,7 @@ BEGIN
     BEGIN
         SELECT s.* INTO records, scored, anomalies, dead FROM _ad_store_some(b, format('%s AND (%s)', b.base, _ad_key_condition(b, list, first, last))) s;
         RETURN;
-    EXCEPTION WHEN data_exception OR raise_exception OR cardinality_violation THEN
+    EXCEPTION WHEN data_exception OR plpgsql_error OR integrity_constraint_violation OR cardinality_violation THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
     END;
     records := 0;
@@ -313,13 +325,15 @@ DECLARE
     state text;
 BEGIN
     SELECT s.* INTO records, scored, anomalies, dead FROM _ad_store_some(b, b.base) s;
-EXCEPTION WHEN data_exception OR raise_exception OR cardinality_violation THEN
+EXCEPTION WHEN data_exception OR plpgsql_error OR integrity_constraint_violation OR cardinality_violation THEN
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
     keys := CASE WHEN b.dead_letter THEN _ad_key_list(b, max_rows) END;
-    IF keys IS NULL OR array_length(keys, 1) >= max_rows THEN
+    IF NOT b.dead_letter OR array_length(keys, 1) >= max_rows THEN
         RAISE EXCEPTION USING MESSAGE = message, ERRCODE = state;
     END IF;
-    SELECT s.* INTO records, scored, anomalies, dead FROM _ad_store_good(b, keys, 1, array_length(keys, 1)) s;
+    -- without keys there are no rows: where_clause may have met another one before the rest of the condition
+    SELECT coalesce(sum(s.records), 0), coalesce(sum(s.scored), 0), coalesce(sum(s.anomalies), 0), coalesce(sum(s.dead), 0)
+    INTO records, scored, anomalies, dead FROM _ad_store_good(b, keys, 1, array_length(keys, 1)) s WHERE keys IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION _ad_store_rows(_ad_batch) IS 'scores and stores a batch; rows that cannot be scored become dead letters';

@@ -246,6 +246,10 @@ BEGIN
     IF model IS NULL THEN
         RETURN;
     END IF;
+    -- the reference of either may have moved since the job was scheduled
+    IF (_ad_resolve(model)).model_id = (b.chosen).model_id THEN
+        RETURN;
+    END IF;
     b.chosen := _ad_check_detection(b.source, NULL, model, 1);
     b.dead_letter := false;
     PERFORM _ad_store_rows(b);
