@@ -131,11 +131,19 @@ CREATE FUNCTION _ad_check_watermark(job anomaly_detection_jobs) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
+DECLARE
+    kind text := _ad_watermark_kind(_ad_job_source(job), job.configuration->>'watermark_column');
+    good boolean := false;
 BEGIN
-    PERFORM _ad_shift_watermark(job.watermark, _ad_watermark_kind(_ad_job_source(job), job.configuration->>'watermark_column'), NULL);
-EXCEPTION WHEN data_exception THEN
-    RAISE EXCEPTION 'invalid watermark: "%"', job.watermark
-        USING ERRCODE = 'invalid_parameter_value', HINT = format('It is a value of column "%s".', job.configuration->>'watermark_column');
+    BEGIN
+        good := CASE kind WHEN 'id' THEN job.watermark::bigint IS NOT NULL ELSE isfinite(job.watermark::timestamptz) END;
+    EXCEPTION WHEN data_exception THEN
+        NULL;
+    END;
+    IF NOT good THEN
+        RAISE EXCEPTION 'invalid watermark: "%"', job.watermark
+            USING ERRCODE = 'invalid_parameter_value', HINT = format('It is a value of column "%s".', job.configuration->>'watermark_column');
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION _ad_check_watermark(anomaly_detection_jobs) IS 'an error if the watermark is not one of its column';
