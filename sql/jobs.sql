@@ -422,6 +422,9 @@ RESET ROLE;
 SELECT ad_run_job('mine');
 SELECT id AS mine FROM anomaly_detection_jobs WHERE job_name = 'mine' \gset
 CALL _ad_run_job(:mine);
+\set VERBOSITY sqlstate
+SELECT ad_retry_dead_letters('mine');
+\set VERBOSITY terse
 SELECT ad_pause_job('mine');
 -- nor evaluates, in a check, what is constant
 SET ROLE regress_ad_owner;
