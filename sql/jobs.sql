@@ -42,12 +42,16 @@ $$;
 SELECT c AS config, attempt(c::jsonb) FROM unnest(ARRAY['[]', '{"batch": 1}', '{"batch_size": 0}', '{"batch_size": "x"}', '{"timeout": "soon"}', '{"timeout": "-1 s"}',
     '{"overlap_policy": "both"}', '{"where_clause": "a; b"}', '{"watermark_column": "w"}', '{"watermark_column": "v"}', '{"watermark_column": "id", "window_delay": "1 s"}',
     '{"store": "some"}', '{"store": "none"}', '{"min_confidence": 2}', '{"alerts": {"min": 1}}', '{"alerts": {"high": "x"}}', '{"alerts": 1}', '{"late_rows": "lose"}',
-    '{"id_column": "x"}', '{"shadow_model": "x"}', '{"max_retries": -1}', '{"dead_letter": "no"}', '{"activate": "always"}']) c;
+    '{"where_clause": "x > 1"}', '{"where_clause": "id"}', '{"watermark_column": "id", "late_window": "5 minutes"}', '{"watermark_column": "at", "late_window": 5}',
+    '{"alerts": {"high": 0.5, "medium": 0.9}}', '{"id_column": "x"}', '{"shadow_model": "x"}', '{"max_retries": -1}', '{"dead_letter": "no"}', '{"activate": "always"}']) c;
 \x
 SELECT count(*) FROM anomaly_detection_jobs;
 SELECT ad_run_job('j');
 SELECT ad_alter_job('j', active => true);
 SELECT ad_unschedule('j');
+
+CREATE TEMP TABLE passing (id int PRIMARY KEY, v float8);
+SELECT ad_schedule('j', 'passing', NULL, 'm', '@hourly');
 
 --
 -- A job that follows an id
@@ -93,6 +97,13 @@ SELECT * FROM run('follow');
 SELECT ad_alter_job('follow', watermark => '99') > 0 AS altered;
 SELECT * FROM run('follow');
 SELECT ad_alter_job('follow', watermark => 'x');
+SELECT ad_alter_job('follow', watermark => 'NaN');
+SELECT ad_alter_job('follow', watermark => '1.5');
+SELECT ad_alter_job('follow', configuration => '[]');
+SELECT ad_schedule('other', 'readings', NULL, 'm', '@daily', '{"watermark_column": "at"}') > 0 AS scheduled;
+SELECT ad_alter_job('other', new_name => 'follow');
+SELECT ad_alter_job('other', watermark => 'infinity');
+SELECT ad_unschedule('other');
 SELECT ad_unschedule('follow'), ad_unschedule('follow');
 DELETE FROM anomaly_detection_results;
 DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
@@ -111,6 +122,70 @@ SELECT ad_unschedule('delayed');
 DELETE FROM anomaly_detection_results;
 DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
 
+-- A run that failed took what it says and nothing else: what is mended then is scored by the next one.
+SELECT ad_schedule('mended', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "batch_size": 30, "where_clause": "10 / (v - 50) IS NOT NULL",
+    "dead_letter": false, "store": "all", "alerts": false, "max_retries": 0, "late_window": 0}') > 0 AS scheduled;
+SELECT * FROM run('mended');
+UPDATE readings SET v = 50.5 WHERE id IN (20, 50, 80);
+SELECT * FROM run('mended');
+SELECT * FROM run('mended');
+SELECT count(*), count(DISTINCT source_record_id) FROM anomaly_detection_results;
+-- Behind the watermark, a row that the transaction of a run writes itself is taken by the next run.
+BEGIN;
+INSERT INTO readings VALUES (101, NULL, 1000);
+SAVEPOINT s;
+INSERT INTO readings VALUES (102, NULL, 1000);
+SELECT status, processed FROM run('mended');
+UPDATE readings SET v = 2000 WHERE id = 101;
+RELEASE s;
+INSERT INTO readings VALUES (103, NULL, 1000);
+COMMIT;
+SELECT status, processed FROM run('mended');
+BEGIN;
+INSERT INTO readings VALUES (110, NULL, 1000);
+COMMIT;
+BEGIN;
+SELECT status, processed FROM run('mended');
+INSERT INTO readings VALUES (105, NULL, 1000);
+COMMIT;
+SELECT status, processed FROM run('mended');
+SELECT ad_unschedule('mended');
+DELETE FROM anomaly_detection_results;
+UPDATE readings SET v = id;
+DELETE FROM readings WHERE id NOT BETWEEN 1 AND 100;
+
+--
+-- A day is taken when it is over, in the zone of the job
+--
+CREATE TABLE days (id int PRIMARY KEY, d date, v float8);
+INSERT INTO days VALUES (1, '2100-02-27', 1), (2, '2100-02-28', 1), (3, '2100-03-01', 1);
+SELECT ad_schedule('days', 'days', NULL, 'm', '@daily', '{"watermark_column": "d", "late_rows": "count"}', 'UTC') > 0 AS scheduled;
+SELECT processed, watermark FROM run('days');
+INSERT INTO days VALUES (4, '2100-03-01', 1);
+SELECT ad_alter_job('days', timezone => 'Pacific/Kiritimati') > 0 AS altered;  -- where it is the second of March
+SELECT processed, watermark FROM run('days');
+SELECT ad_unschedule('days');
+DELETE FROM anomaly_detection_results;
+
+--
+-- Ids that start again are behind the watermark, and the job says so
+--
+CREATE TABLE again (id bigserial PRIMARY KEY, v float8);
+INSERT INTO again (v) SELECT i FROM generate_series(1, 20) i;
+SELECT ad_schedule('again', 'again', NULL, 'm', '@daily', '{"watermark_column": "id", "late_window": 0}') > 0 AS scheduled;
+SELECT processed, watermark FROM run('again');
+TRUNCATE again RESTART IDENTITY;
+SELECT processed, watermark FROM run('again');
+INSERT INTO again (v) VALUES (1), (2);
+SELECT processed, watermark FROM run('again');
+SELECT waiting_for FROM ad_job_status;
+SELECT p FROM jsonb_array_elements_text(ad_health()->'problems') p WHERE p ~ 'watermark';
+SELECT ad_alter_job('again', watermark => '0') > 0 AS altered;
+SELECT processed, watermark FROM run('again');
+SELECT waiting_for FROM ad_job_status;
+SELECT ad_unschedule('again');
+DELETE FROM anomaly_detection_results;
+
 --
 -- where_clause, explain, and a shadow model
 --
@@ -118,6 +193,14 @@ SELECT ad_train('readings', '{v}', 'shadow', 'mad', threshold => '{"method": "sc
 SELECT ad_schedule('some', 'readings', NULL, 'm', '@hourly', '{"where_clause": "id > 90", "store": "all", "explain": true, "shadow_model": "shadow"}') > 0 AS scheduled;
 SELECT * FROM run('some');
 SELECT model_id, count(*), count(*) FILTER (WHERE is_anomaly) AS anomalies, count(explanation) AS explained FROM anomaly_detection_results GROUP BY 1 ORDER BY 1;
+SELECT ad_alter_job('some', configuration => '{"shadow_model": "m"}');
+SELECT ad_alter_job('some', configuration => '{"shadow_model": "m@1"}');
+-- nor does it count when it has become the model of the job
+SELECT ad_alter_job('some', model_id => 'm@1', configuration => '{"shadow_model": "shadow"}') > 0 AS altered;
+UPDATE anomaly_detection_jobs SET model_id = 'shadow' WHERE job_name = 'some';
+DELETE FROM anomaly_detection_results;
+SELECT processed FROM run('some');
+SELECT model_id, count(*) FROM anomaly_detection_results GROUP BY 1 ORDER BY 1;
 SELECT ad_unschedule('some');
 DELETE FROM anomaly_detection_results;
 
@@ -129,6 +212,43 @@ INSERT INTO broken SELECT i, 'row ' || i, i FROM generate_series(1, 100) i;
 SELECT ad_schedule('broken', 'broken', NULL, 'm', '@hourly', '{"watermark_column": "a", "where_clause": "10 / (a - 50) IS NOT NULL", "store": "all", "batch_size": 40}') > 0 AS scheduled;
 SELECT * FROM run('broken');
 SELECT source_record_key, left(payload::text, 30) AS payload, reason, sqlstate FROM anomaly_detection_dead_letters ORDER BY id;
+SELECT count(*), count(DISTINCT source_record_key) FROM anomaly_detection_results;
+-- one letter for each row, however often it fails; and any error of a row
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE FUNCTION odd(x int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    found int;
+BEGIN
+    IF x = 60 THEN
+        SELECT a INTO STRICT found FROM broken WHERE a < 0;
+    ELSIF x = 70 THEN
+        RETURN (-x)::positive;
+    END IF;
+    RETURN x;
+END
+$$;
+SELECT ad_alter_job('broken', configuration => '{"watermark_column": null, "where_clause": "10 / (a - 50) IS NOT NULL AND odd(a) > 0"}') > 0 AS altered;
+SELECT * FROM run('broken');
+SELECT * FROM run('broken');
+SELECT source_record_key->'a' AS a, attempts, reason, sqlstate FROM anomaly_detection_dead_letters ORDER BY 1;
+SELECT ad_alter_job('broken', configuration => '{"watermark_column": "a", "where_clause": "10 / (a - 50) IS NOT NULL"}') > 0 AS altered;
+-- when what was wrong is mended, they are scored again: 60 and 70 now, 50 never
+CREATE OR REPLACE FUNCTION odd(x int) RETURNS int LANGUAGE sql AS 'SELECT x';
+DELETE FROM anomaly_detection_results;
+SELECT ad_alter_job('broken', configuration => '{"where_clause": "10 / (a - 50) IS NOT NULL AND odd(a) > 0"}') > 0 AS altered;
+INSERT INTO anomaly_detection_dead_letters (job_id, run_id, source_table, source_record_key, reason, sqlstate)
+SELECT job_id, 1, source_table, '{"a": 1000, "b": "gone"}', 'x', '22000' FROM anomaly_detection_dead_letters LIMIT 1;
+SELECT ad_retry_dead_letters('broken');
+SELECT source_record_key->'a' AS a, attempts FROM anomaly_detection_dead_letters;
+SELECT source_record_key->'a' AS a, job_id IS NOT NULL AS of_job FROM anomaly_detection_results ORDER BY 1;
+SELECT status, processed_records, skipped_records, dead_letters, batches FROM anomaly_detection_runs ORDER BY id DESC LIMIT 1;
+SELECT ad_retry_dead_letters('nothing');
+-- nor is a row scored twice whose key is another's, too
+ALTER TABLE broken DROP CONSTRAINT broken_pkey;
+INSERT INTO broken SELECT a, b, v FROM broken WHERE a > 98;
+DELETE FROM anomaly_detection_results;
+SELECT ad_alter_job('broken', configuration => '{"id_column": "a", "batch_size": 1000}', watermark => '0') > 0 AS altered;
+SELECT * FROM run('broken');
 SELECT count(*), count(DISTINCT source_record_key) FROM anomaly_detection_results;
 SELECT ad_alter_job('broken', configuration => '{"dead_letter": false}', watermark => '0') > 0 AS altered;
 SELECT * FROM run('broken');
@@ -148,7 +268,9 @@ DELETE FROM anomaly_detection_results;
 --
 -- Failure: retries, then the next time; the circuit opens and tries once after its pause
 --
+CREATE FUNCTION nothing() RETURNS float8 LANGUAGE sql AS 'SELECT 0::float8';
 SELECT ad_schedule('fragile', 'readings', NULL, 'm', '0 0 * * *', '{"where_clause": "v < nothing()", "max_retries": 2, "circuit_breaker_threshold": 4, "circuit_breaker_pause": "30 minutes"}') > 0 AS scheduled;
+DROP FUNCTION nothing();
 CREATE FUNCTION state(job text, OUT status text, OUT attempts int, OUT failures int, OUT circuit text, OUT next_in interval, OUT error text) LANGUAGE sql AS $$
     SELECT last_status, failed_attempts, consecutive_failures, circuit_state, date_trunc('minute', next_run - current_setting('anomaly_detect.mock_clock')::timestamptz), last_error
     FROM anomaly_detection_jobs WHERE job_name = job
@@ -181,6 +303,14 @@ SELECT ad_unschedule('fragile');
 SELECT ad_schedule('slow', 'readings', NULL, 'm', '@hourly', '{"where_clause": "pg_sleep(0.02) IS NOT NULL", "timeout": "300 ms"}') > 0 AS scheduled;
 SELECT status, error FROM run('slow');
 SHOW statement_timeout;
+-- which is that of the run, not of its caller; the caller's own stays
+SELECT ad_schedule('quick', 'readings', NULL, 'm', '@hourly', '{"alerts": false, "timeout": "300 ms"}') > 0 AS scheduled;
+DO $$ BEGIN PERFORM ad_run_job('quick'); PERFORM pg_sleep(0.4); END $$;
+DO $$ BEGIN PERFORM ad_run_job('slow'); PERFORM pg_sleep(0.4); END $$;
+SET statement_timeout = '400 ms';
+DO $$ BEGIN PERFORM ad_run_job('quick'); PERFORM pg_sleep(5); END $$;
+RESET statement_timeout;
+SELECT ad_unschedule('quick');
 SELECT ad_unschedule('slow');
 
 --
@@ -203,9 +333,10 @@ RESET ROLE; SET anomaly_detect.mock_clock = '2100-03-01 13:30:00+00'; SET ROLE r
 INSERT INTO readings VALUES (105, now(), 1000);
 SELECT processed, anomalies, alerts FROM run('alerts');
 SELECT ad_snooze_job('alerts', '0'), ad_snooze_job('alerts', '-1 s');
+SELECT ad_snooze_job('alerts', '300000 years');
 INSERT INTO readings VALUES (106, now(), 1000);
 SELECT processed, anomalies, alerts FROM run('alerts');
-SELECT severity, message, anomalies FROM anomaly_detection_alerts ORDER BY id;
+SELECT severity, message, anomalies, cardinality(result_ids) AS results FROM anomaly_detection_alerts ORDER BY id;
 SELECT suppressed_alerts FROM ad_job_status WHERE job_name = 'alerts';
 SELECT ad_pause_job('alerts'), ad_pause_job('alerts'), (SELECT state FROM ad_job_status);
 SELECT ad_resume_job('alerts'), ad_resume_job('alerts'), (SELECT next_run FROM ad_job_status);
@@ -217,6 +348,18 @@ DELETE FROM readings WHERE id > 100;
 --
 SELECT ad_schedule_training('train', 'no such', '@daily');
 SELECT ad_schedule_training('train', 'm', '@daily', '{"activate": "maybe"}');
+CREATE FUNCTION attempt_training(config jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ad_schedule_training('train', 'm', '@daily', config);
+    RETURN 'good';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ' ' || SQLERRM;
+END
+$$;
+SELECT c AS config, attempt_training(c::jsonb) FROM unnest(ARRAY['{"sample_size": 0}', '{"sample_size": "x"}', '{"algorithm": "magic"}', '{"source": "nowhere"}', '{"source": "passing"}',
+    '{"label_column": "nowhere"}', '{"label_column": "at"}', '{"feature_columns": ["nowhere"]}', '{"where_clause": "nowhere > 1"}', '{"parameters": 1}', '{"min_rows": -1}',
+    '{"random_seed": "x"}']) c;
+DROP TABLE passing;
 SELECT ad_schedule_training('train', 'm', '@daily') > 0 AS scheduled;
 SELECT status, processed FROM run('train');
 SELECT model_id, is_active, algorithm, feature_columns, threshold, source_table FROM ad_model_versions WHERE name = 'm' ORDER BY version;
@@ -235,6 +378,9 @@ SELECT status FROM run('train');
 SELECT ad_alter_job('train', configuration => '{"label_column": null}') > 0 AS altered;
 SELECT status FROM run('train');
 SELECT ad_alter_job('train', configuration => '{"feature_columns": ["v"]}') > 0 AS altered;
+SELECT status FROM run('train');
+-- and never on few rows
+SELECT ad_alter_job('train', configuration => '{"where_clause": "id <= 99"}') > 0 AS altered;
 SELECT status FROM run('train');
 SELECT version, is_active, round((performance_metrics->'comparison'->>'new')::numeric, 3) AS new, round((performance_metrics->'comparison'->>'old')::numeric, 3) AS old,
        performance_metrics->'comparison'->>'measure' AS measure, performance_metrics->'activated' AS activated
@@ -276,7 +422,16 @@ RESET ROLE;
 SELECT ad_run_job('mine');
 SELECT id AS mine FROM anomaly_detection_jobs WHERE job_name = 'mine' \gset
 CALL _ad_run_job(:mine);
+\set VERBOSITY sqlstate
+SELECT ad_retry_dead_letters('mine');
+\set VERBOSITY terse
 SELECT ad_pause_job('mine');
+-- nor evaluates, in a check, what is constant
+SET ROLE regress_ad_owner;
+CREATE FUNCTION whoami() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE WARNING 'evaluated as %', current_user; RETURN true; END $$;
+SELECT ad_alter_job('mine', configuration => '{"where_clause": "whoami()"}') > 0 AS altered;
+RESET ROLE;
+SELECT ad_alter_job('mine', active => false) > 0 AS altered;
 SELECT job_name, owner, is_active, last_status FROM anomaly_detection_jobs ORDER BY 1;
 -- members of the admin role see jobs and may remove them, but not change what runs as somebody else
 SET anomaly_detect.admin_role = 'regress_ad_other';

@@ -14,6 +14,7 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/pmsignal.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -201,29 +202,42 @@ PGDLLEXPORT Datum _ad_unlock_job(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-/// _ad_limit_time(until timestamptz) RETURNS void
+/// _ad_limit_time(until timestamptz) RETURNS timestamptz
 PG_FUNCTION_INFO_V1(_ad_limit_time);
 PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
     if (!PostmasterIsAlive()) {
         ereport(FATAL, errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the server is gone"));
     }
-    if (PG_ARGISNULL(0)) PG_RETURN_VOID();
-    const TimestampTz until = PG_GETARG_TIMESTAMPTZ(0);
-    if (!get_timeout_active(STATEMENT_TIMEOUT) ||
-        get_timeout_finish_time(STATEMENT_TIMEOUT) > until) {
-        enable_timeout_at(STATEMENT_TIMEOUT, until);
+    const bool was_limited = get_timeout_active(STATEMENT_TIMEOUT);
+    const TimestampTz before = was_limited ? get_timeout_finish_time(STATEMENT_TIMEOUT) : DT_NOEND;
+    const TimestampTz until = PG_ARGISNULL(0) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(0);
+    if (until < before) enable_timeout_at(STATEMENT_TIMEOUT, until);
+    PG_RETURN_TIMESTAMPTZ(before);
+}
+
+/// _ad_lift_limit(before timestamptz) RETURNS void
+PG_FUNCTION_INFO_V1(_ad_lift_limit);
+PGDLLEXPORT Datum _ad_lift_limit(PG_FUNCTION_ARGS) {
+    const TimestampTz before = PG_GETARG_TIMESTAMPTZ(0);
+    if (before != DT_NOEND) {
+        enable_timeout_at(STATEMENT_TIMEOUT, before);
+    } else if (get_timeout_active(STATEMENT_TIMEOUT)) {
+        disable_timeout(STATEMENT_TIMEOUT, false);
     }
     PG_RETURN_VOID();
 }
 
-/// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running:next
+/// _ad_snapshot() RETURNS text: cluster/database:xmin:xmax:running:next[:overflowed]
+///
+/// The transaction itself counts as running: what it writes later has the same ids as what it
+/// wrote.
 PG_FUNCTION_INFO_V1(_ad_snapshot);
 PGDLLEXPORT Datum _ad_snapshot(PG_FUNCTION_ARGS) {
     (void)fcinfo;
     const SnapshotData* snapshot = GetActiveSnapshot();
     const FullTransactionId next = ReadNextFullTransactionId();
     // Too many subtransactions to be listed: then it counts as having seen none that might be one.
-    const bool is_complete = !snapshot->suboverflowed;
+    const bool is_complete = !snapshot->suboverflowed && !MyProc->subxidStatus.overflowed;
     StringInfoData out;
     initStringInfo(&out);
     appendStringInfo(&out, UINT64_FORMAT "/%u:" UINT64_FORMAT ":" UINT64_FORMAT ":",
@@ -236,10 +250,14 @@ PGDLLEXPORT Datum _ad_snapshot(PG_FUNCTION_ARGS) {
         }
     };
     if (is_complete) {
+        const TransactionId own = MyProc->xid;
         list(snapshot->xip, snapshot->xcnt);
         list(snapshot->subxip, static_cast<std::uint32_t>(snapshot->subxcnt));
+        list(&own, TransactionIdIsValid(own) ? 1 : 0);
+        list(MyProc->subxids.xids, MyProc->subxidStatus.count);
     }
-    appendStringInfo(&out, ":" UINT64_FORMAT, widen(snapshot->xmax, next));
+    appendStringInfo(&out, ":" UINT64_FORMAT "%s", U64FromFullTransactionId(next),
+                     is_complete ? "" : ":overflowed");
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }
 

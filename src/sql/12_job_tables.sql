@@ -40,7 +40,7 @@ COMMENT ON COLUMN anomaly_detection_jobs.watermark_state IS
 'which transactions the last runs saw: tells rows that came behind the watermark from those that are scored';
 COMMENT ON COLUMN anomaly_detection_jobs.failed_attempts IS 'of the run that is to be repeated';
 COMMENT ON COLUMN anomaly_detection_jobs.skipped_runs IS 'times that passed while an earlier run went on';
-COMMENT ON COLUMN anomaly_detection_jobs.waiting_for IS 'why a run that is due has not been started';
+COMMENT ON COLUMN anomaly_detection_jobs.waiting_for IS 'why a run that is due has not been started, or what the last one found nothing for';
 
 CREATE TABLE anomaly_detection_dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -52,10 +52,14 @@ CREATE TABLE anomaly_detection_dead_letters (
     reason text NOT NULL,
     sqlstate text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    owner regrole NOT NULL DEFAULT current_user::regrole
+    owner regrole NOT NULL DEFAULT current_user::regrole,
+    attempts integer NOT NULL DEFAULT 1,
+    last_attempt timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX anomaly_detection_dead_letters_job ON anomaly_detection_dead_letters (job_id);
+-- one letter for each row and job; keys may be longer than an index takes
+CREATE UNIQUE INDEX anomaly_detection_dead_letters_key ON anomaly_detection_dead_letters (job_id, owner, md5(source_record_key::text));
 COMMENT ON TABLE anomaly_detection_dead_letters IS 'rows that a job could not score, each with its reason';
+COMMENT ON COLUMN anomaly_detection_dead_letters.run_id IS 'the last run that could not score the row';
 COMMENT ON COLUMN anomaly_detection_dead_letters.payload IS 'the row as it was; null if it cannot even be read';
 
 CREATE TABLE anomaly_detection_alerts (
@@ -130,6 +134,7 @@ GRANT UPDATE (job_name, source_table, feature_columns, model_id, schedule_cron, 
     consecutive_failures, circuit_state, skipped_runs, waiting_for, last_alert, snoozed_until, suppressed_alerts)
     ON anomaly_detection_jobs TO PUBLIC;
 GRANT SELECT, INSERT, DELETE ON anomaly_detection_dead_letters, anomaly_detection_alerts, anomaly_detection_outbox TO PUBLIC;
+GRANT UPDATE (run_id, payload, reason, sqlstate, attempts, last_attempt) ON anomaly_detection_dead_letters TO PUBLIC;
 GRANT UPDATE (status, note, closed_at) ON anomaly_detection_alerts TO PUBLIC;
 GRANT UPDATE (delivered_at, attempts, last_error) ON anomaly_detection_outbox TO PUBLIC;
 

@@ -16,6 +16,10 @@ BEGIN
         RAISE EXCEPTION 'n must be between 1 and 10000, not %', coalesce(n::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'It is the number of runs to show.';
     END IF;
+    IF cron_schedule IS NULL THEN
+        RAISE EXCEPTION 'cron_schedule must not be null'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'For example: ''*/5 * * * *'', ''@daily'' or ''30 seconds''.';
+    END IF;
     FOR i IN 1..n LOOP
         run := _ad_next_run(cron_schedule, timezone, run);
         RETURN NEXT run;

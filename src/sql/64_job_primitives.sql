@@ -28,15 +28,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION _ad_running_jobs(regclass) IS 'jobs that run at this moment, each with its process';
 
-CREATE FUNCTION _ad_limit_time(until timestamptz) RETURNS void
+CREATE FUNCTION _ad_limit_time(until timestamptz) RETURNS timestamptz
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_limit_time(timestamptz) IS
-'cancels the statement at a time, unless something does so earlier; ends the process if the server is gone';
+'cancels the statement at a time, unless something does so earlier; returns when it would have been cancelled without. Ends the process if the server is gone';
+
+CREATE FUNCTION _ad_lift_limit(before timestamptz) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_lift_limit(timestamptz) IS 'takes back what _ad_limit_time did, which returned this';
 
 CREATE FUNCTION _ad_snapshot() RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_snapshot() IS
-'cluster, xmin, xmax, running transactions, next transaction; with subtransactions, so that it tells for every row whether it was seen';
+'cluster, xmin, xmax, running transactions, next transaction, "overflowed" if not all are listed; with subtransactions, so that it tells for every row whether it was seen';
 
 CREATE FUNCTION _ad_in_snapshot(xid xid, snapshot text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

@@ -22,7 +22,7 @@ AS $$
     ELSE jsonb_build_object(
         'source', null, 'feature_columns', null, 'algorithm', null, 'parameters', null, 'preprocess', null,
         'threshold', null, 'sample_size', null, 'random_seed', null,
-        'activate', 'always', 'label_column', null, 'min_agreement', 0.8)
+        'activate', 'always', 'label_column', null, 'min_agreement', 0.8, 'min_rows', 100)
     END
 $$;
 COMMENT ON FUNCTION _ad_job_defaults(text) IS 'all keys of the configuration of a job, with their defaults';
@@ -55,6 +55,8 @@ BEGIN
         good := CASE kind
             WHEN 'interval' THEN jsonb_typeof(found) = 'string' AND (found#>>'{}')::interval >= interval '0'
             WHEN 'count' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::integer >= 0
+            WHEN 'size' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::bigint >= 1
+            WHEN 'seed' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::bigint IS NOT NULL
             WHEN 'fraction' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::float8 BETWEEN 0 AND 1
             WHEN 'choice' THEN jsonb_typeof(found) = 'string' AND found#>>'{}' = ANY (string_to_array(choices, ', '))
             ELSE jsonb_typeof(found) = kind END;
@@ -66,6 +68,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = CASE kind
                 WHEN 'interval' THEN 'It is an interval of zero or more, for example "5 minutes".'
                 WHEN 'count' THEN 'It is an integer of zero or more.'
+                WHEN 'size' THEN 'It is an integer of one or more.'
+                WHEN 'seed' THEN 'It is an integer.'
                 WHEN 'fraction' THEN 'It is a number from 0 to 1.'
                 WHEN 'choice' THEN format('Valid values are: %s.', choices)
                 WHEN 'string' THEN 'It is a text.'
@@ -95,6 +99,10 @@ BEGIN
     PERFORM _ad_check_value(rules, k, 'fraction') FROM unnest(ARRAY['min_confidence', 'high', 'medium']) k WHERE rules IS NOT NULL;
     PERFORM _ad_check_value(rules, k, 'interval') FROM unnest(ARRAY['cooldown', 'window']) k WHERE rules IS NOT NULL;
     PERFORM _ad_check_value(rules, 'min_anomalies', 'count') WHERE rules IS NOT NULL;
+    IF (rules->>'high')::float8 < (rules->>'medium')::float8 THEN
+        RAISE EXCEPTION '"high" must not be below "medium", but is % and %', rules->'high', rules->'medium'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'They are the confidence from which an alert has that severity.';
+    END IF;
     IF rules IS NOT NULL AND config->>'store' = 'none' THEN
         RAISE EXCEPTION 'alerts need results that are stored'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Set "store" to anomalies or all, or "alerts" to false.';
@@ -128,7 +136,13 @@ BEGIN
     IF kind = 'training' THEN
         PERFORM _ad_check_value(checked, 'activate', 'choice', 'always, never, if_better');
         PERFORM _ad_check_value(checked, 'min_agreement', 'fraction');
+        PERFORM _ad_check_value(checked, 'min_rows', 'count');
         PERFORM _ad_check_value(checked, 'feature_columns', 'array') WHERE checked->'feature_columns' <> 'null';
+        PERFORM _ad_check_value(checked, k, 'object') FROM unnest(ARRAY['parameters', 'preprocess', 'threshold']) k WHERE checked->k <> 'null';
+        PERFORM _ad_check_value(checked, 'sample_size', 'size') WHERE checked->'sample_size' <> 'null';
+        PERFORM _ad_check_value(checked, 'random_seed', 'seed') WHERE checked->'random_seed' <> 'null';
+        PERFORM _ad_check_value(checked, 'algorithm', 'choice', (SELECT string_agg(a->>'name', ', ' ORDER BY a->>'name')
+                                                                 FROM jsonb_array_elements(_ad_algorithms()) a)) WHERE checked->'algorithm' <> 'null';
         RETURN checked;
     END IF;
     PERFORM _ad_check_value(checked, 'batch_size', 'count');
@@ -175,6 +189,51 @@ END
 $$;
 COMMENT ON FUNCTION _ad_watermark_kind(regclass, text) IS 'id, or the type of a column of times; an error if it is neither';
 
+CREATE FUNCTION _ad_check_shadow(source regclass, model text, shadow_model text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF (_ad_check_detection(source, NULL, shadow_model, 1)).model_id = (_ad_resolve(model, _ad_source(source))).model_id THEN
+        RAISE EXCEPTION '"shadow_model" is the model of the job: "%"', shadow_model
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name another version, or another model.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_shadow(regclass, text, text) IS 'an error if a shadow model does not go with a job';
+
+CREATE FUNCTION _ad_check_rows(job anomaly_detection_jobs, source regclass, where_clause text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF (SELECT relpersistence FROM pg_class WHERE oid = source) = 't' THEN
+        RAISE EXCEPTION 'relation % is temporary', source
+            USING ERRCODE = 'wrong_object_type', HINT = 'A job runs in another session, which does not see it.';
+    END IF;
+    -- Parsed and planned as a run does it, and no row read. Planning evaluates what is constant: nobody
+    -- but the owner does that to what the owner wrote.
+    PERFORM _ad_query_rows(format('SELECT pg_catalog.count(*) FROM (SELECT FROM %s WHERE %s LIMIT 0) t',
+        _ad_source(source), _ad_check_condition(where_clause)), job.search_path) WHERE job.owner = current_user::regrole;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_rows(anomaly_detection_jobs, regclass, text) IS 'an error if a job could not read the rows that it is about';
+
+CREATE FUNCTION _ad_check_training_job(job anomaly_detection_jobs, config jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    request model_registry := _ad_training_request(job);
+BEGIN
+    PERFORM _ad_check_rows(job, request.source_table, config->>'where_clause');
+    PERFORM _ad_features(request.source_table, request.feature_columns);
+    PERFORM _ad_label(request.source_table, config->>'label_column') WHERE config->>'label_column' IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_training_job(anomaly_detection_jobs, jsonb) IS
+'checks everything about a training job that can be checked before it runs';
+
 CREATE FUNCTION _ad_check_job(job anomaly_detection_jobs) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -182,6 +241,7 @@ AS $$
 DECLARE
     config jsonb := _ad_check_job_config(job.configuration, job.kind);
     source regclass;
+    kind text;
 BEGIN
     IF job.job_name IS NULL OR octet_length(job.job_name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'invalid job name: %', coalesce(quote_literal(job.job_name), 'null')
@@ -194,14 +254,21 @@ BEGIN
             USING HINT = 'Schedule it as another role, or set anomaly_detect.enable_superuser_jobs.';
     END IF;
     IF job.kind = 'training' THEN
+        PERFORM _ad_check_training_job(job, config);
         RETURN;
     END IF;
     source := _ad_job_source(job);
     PERFORM _ad_check_detection(source, job.feature_columns, job.model_id, 1);
-    PERFORM _ad_resolve(config->>'shadow_model') WHERE config->>'shadow_model' IS NOT NULL;
+    PERFORM _ad_check_rows(job, source, config->>'where_clause');
+    PERFORM _ad_check_shadow(source, job.model_id, config->>'shadow_model') WHERE config->>'shadow_model' IS NOT NULL;
     PERFORM _ad_record_key(source, config->>'id_column');
     IF config->>'watermark_column' IS NOT NULL THEN
-        IF _ad_watermark_kind(source, config->>'watermark_column') = 'id' AND (config->>'window_delay')::interval > '0' THEN
+        kind := _ad_watermark_kind(source, config->>'watermark_column');
+        IF config->>'late_window' IS NOT NULL AND (kind = 'id') <> (jsonb_typeof(config->'late_window') = 'number') THEN
+            RAISE EXCEPTION 'invalid value % for "late_window"', config->'late_window'
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = format('Of column "%s", it is %s.', config->>'watermark_column', CASE kind WHEN 'id' THEN 'a number of ids' ELSE 'an interval, for example "5 minutes"' END);
+        ELSIF kind = 'id' AND (config->>'window_delay')::interval > '0' THEN
             RAISE EXCEPTION '"window_delay" needs a watermark_column of times'
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Ids do not say when a row came; leave it out.';
         ELSIF NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = source AND a.attname = config->>'watermark_column'
@@ -232,6 +299,17 @@ END
 $$;
 COMMENT ON FUNCTION _ad_job_source(anomaly_detection_jobs) IS 'the source of a job; an error if it is gone';
 
+CREATE FUNCTION _ad_refuse_name(job_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'job "%" already exists', job_name
+        USING ERRCODE = 'duplicate_object', HINT = 'Change it by ad_alter_job, or choose another name; names of other roles count.';
+END
+$$;
+COMMENT ON FUNCTION _ad_refuse_name(text) IS 'raises the error of a name that another job has';
+
 CREATE FUNCTION _ad_add_job(job anomaly_detection_jobs) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -251,8 +329,7 @@ BEGIN
     PERFORM _ad_wake_scheduler();
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION 'job "%" already exists', job.job_name
-        USING ERRCODE = 'duplicate_object', HINT = 'Change it by ad_alter_job, or choose another name; names of other roles count.';
+    PERFORM _ad_refuse_name(job.job_name);
 END
 $$;
 COMMENT ON FUNCTION _ad_add_job(anomaly_detection_jobs) IS 'checks a job and adds it';
@@ -326,6 +403,8 @@ BEGIN
         PERFORM _ad_refuse_change(job);
     END IF;
     PERFORM _ad_wake_scheduler();
+EXCEPTION WHEN unique_violation THEN
+    PERFORM _ad_refuse_name(job.job_name);
 END
 $$;
 COMMENT ON FUNCTION _ad_save_job(anomaly_detection_jobs) IS 'writes what may be changed about a job';
@@ -342,7 +421,10 @@ DECLARE
     job anomaly_detection_jobs := (SELECT j FROM anomaly_detection_jobs j WHERE j.id = (_ad_find_job(_ad_alter_job.job_name)).id FOR UPDATE);
     followed text;
 BEGIN
-    job := CASE WHEN job.id IS NULL THEN _ad_find_job(job_name) ELSE job END;
+    PERFORM _ad_check_job_config(configuration, job.kind) WHERE jsonb_typeof(configuration) <> 'object';
+    IF job.id IS NULL THEN
+        PERFORM _ad_refuse_change(_ad_find_job(job_name));
+    END IF;
     followed := concat_ws('/', job.source_table, job.configuration->>'watermark_column');
     job.job_name := coalesce(new_name, job.job_name);
     job.source_table := CASE WHEN source IS NULL THEN job.source_table ELSE _ad_source(source) END;

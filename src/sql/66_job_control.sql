@@ -101,8 +101,8 @@ AS $$
 DECLARE
     job anomaly_detection_jobs := _ad_find_job(job_name);
 BEGIN
-    IF duration IS NULL OR duration < '0' THEN
-        RAISE EXCEPTION 'duration must be an interval of zero or more'
+    IF duration IS NULL OR duration NOT BETWEEN '0' AND '100 years' THEN
+        RAISE EXCEPTION 'duration must be an interval from zero to 100 years'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: interval ''2 hours''; zero ends a snooze.';
     END IF;
     UPDATE anomaly_detection_jobs j SET snoozed_until = CASE WHEN duration > '0' THEN _ad_now() + duration END

@@ -39,8 +39,8 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     alert anomaly_detection_alerts;
-    in_window bigint;
     enough integer := greatest(1, (rules->>'min_anomalies')::integer);
+    since timestamptz := now() - nullif((rules->>'window')::interval, '0');
 BEGIN
     SELECT count(*), max(r.anomaly_score), max(r.confidence), (array_agg(r.id ORDER BY r.anomaly_score DESC, r.id))[:10]
     INTO alert.anomalies, alert.max_score, alert.max_confidence, alert.result_ids
@@ -49,14 +49,15 @@ BEGIN
       AND r.confidence >= (rules->>'min_confidence')::float8;
     IF alert.anomalies = 0 THEN
         RETURN 0;
+    ELSIF since IS NOT NULL THEN
+        -- the batch has added to what is in the window, and that is what the alert is about
+        SELECT count(*), max(r.anomaly_score), max(r.confidence), (array_agg(r.id ORDER BY r.anomaly_score DESC, r.id))[:10]
+        INTO alert.anomalies, alert.max_score, alert.max_confidence, alert.result_ids
+        FROM anomaly_detection_results r
+        WHERE r.detection_timestamp > since AND r.job_id = job.id AND r.is_anomaly AND r.model_id = _ad_alert.model_id
+          AND r.confidence >= (rules->>'min_confidence')::float8;
     END IF;
-    in_window := alert.anomalies;
-    IF enough > 1 AND (rules->>'window')::interval > '0' THEN
-        SELECT count(*) INTO in_window FROM anomaly_detection_results r
-        WHERE r.detection_timestamp > now() - (rules->>'window')::interval AND r.job_id = job.id AND r.is_anomaly
-          AND r.model_id = _ad_alert.model_id AND r.confidence >= (rules->>'min_confidence')::float8;
-    END IF;
-    IF in_window < enough THEN
+    IF alert.anomalies < enough THEN
         RETURN 0;
     ELSIF job.snoozed_until > _ad_now() OR job.last_alert > _ad_now() - (rules->>'cooldown')::interval THEN
         UPDATE anomaly_detection_jobs j SET suppressed_alerts = j.suppressed_alerts + 1 WHERE j.id = job.id;
@@ -67,8 +68,8 @@ BEGIN
     alert.kind := 'anomalies';
     alert.severity := CASE WHEN alert.max_confidence >= (rules->>'high')::float8 THEN 'high'
                            WHEN alert.max_confidence >= (rules->>'medium')::float8 THEN 'medium' ELSE 'low' END;
-    alert.message := format('job "%s" found %s %s in %s, with a confidence of up to %s', job.job_name, in_window,
-        CASE in_window WHEN 1 THEN 'anomaly' ELSE 'anomalies' END, job.source_table, round(alert.max_confidence::numeric, 4));
+    alert.message := format('job "%s" found %s %s in %s, with a confidence of up to %s', job.job_name, alert.anomalies,
+        CASE alert.anomalies WHEN 1 THEN 'anomaly' ELSE 'anomalies' END, job.source_table, round(alert.max_confidence::numeric, 4));
     UPDATE anomaly_detection_jobs j SET last_alert = _ad_now() WHERE j.id = job.id;
     PERFORM _ad_raise_alert(job, alert);
     RETURN 1;

@@ -141,32 +141,50 @@ $$;
 COMMENT ON FUNCTION _ad_begin_job(bigint, boolean) IS
 'begins a run of a job, whose next time it sets; or says why not. Holds the lock of the job from then on';
 
-CREATE FUNCTION _ad_late_rows(source regclass, open jsonb, config jsonb, watermark text, OUT base text, OUT late bigint)
+CREATE FUNCTION _ad_look_back(state jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- The oldest transaction whose rows may have become visible since the last look: one that was under
+    -- way then and is not now, or the first that had not begun.
+    SELECT h->>1 FROM jsonb_array_elements(state->'history') WITH ORDINALITY t(h, n), LATERAL (
+        SELECT least(min(x::bigint), split_part(state->'open'->>'seen', ':', 3)::bigint) AS xid
+        FROM unnest(string_to_array(split_part(state->'open'->>'seen', ':', 4), ',')) x
+        WHERE x <> ALL (string_to_array(split_part(state->'open'->>'snapshot', ':', 4), ','))) oldest
+    WHERE n = 1 OR (h->>0)::bigint <= oldest.xid ORDER BY n DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION _ad_look_back(jsonb) IS
+'where the watermark stood when the oldest transaction began whose rows the last run may not have seen';
+
+CREATE FUNCTION _ad_late_rows(source regclass, state jsonb, config jsonb, watermark text, OUT base text, OUT late bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    seen text := open->>'seen';
+    seen text := state->'open'->>'seen';
     column_name text := config->>'watermark_column';
-    -- what had begun to write when the last run looked; the rest came late
-    begun text := _ad_seen(source, concat_ws(':', split_part(seen, ':', 1), split_part(seen, ':', 5), split_part(seen, ':', 5), ''));
+    type text := state->'open'->>'type';
+    kind text := CASE WHEN type = 'bigint' THEN 'id' ELSE type END;
+    -- Written by a transaction that began when the watermark had passed them. All others came in time.
+    is_late text := (SELECT coalesce(format('(%s)', string_agg(format('NOT %s AND %s',
+            _ad_seen(source, concat_ws(':', split_part(seen, ':', 1), h->>0, h->>0, '')), _ad_condition(source, column_name, '<=', h->>1, type)), ' OR ')), 'FALSE')
+        FROM jsonb_array_elements(state->'history') h WHERE h->>1 IS NOT NULL);
+    in_window text := _ad_condition(source, column_name, '>=', _ad_shift_watermark(watermark, kind, config->>'late_window'), type);
 BEGIN
     late := 0;
     IF seen IS NULL THEN
         RETURN;
     END IF;
     base := concat_ws(' AND ',
-        _ad_condition(source, column_name, '<=', watermark, open->>'type'),
-        _ad_condition(source, column_name, '>=', open->>'late_from', open->>'type'),
-        'NOT ' || _ad_seen(source, seen), _ad_seen(source, open->>'snapshot'));
-    EXECUTE format('SELECT count(*) FROM %s WHERE %s AND NOT %s', _ad_source(source), base, begun) INTO late;
-    IF config->>'late_rows' = 'count' THEN
-        base := base || ' AND ' || begun;
-    END IF;
+        _ad_condition(source, column_name, '<=', watermark, type),
+        _ad_condition(source, column_name, '>=', _ad_shift_watermark(_ad_look_back(state), kind, config->>'late_window'), type),
+        'NOT ' || _ad_seen(source, seen), _ad_seen(source, state->'open'->>'snapshot'));
+    EXECUTE format('SELECT count(*) FROM %s WHERE %s AND %s AND %s', _ad_source(source), base, in_window, is_late) INTO late;
+    base := base || format(' AND (NOT %s%s)', is_late, CASE config->>'late_rows' WHEN 'count' THEN '' ELSE ' OR ' || in_window END);
 END
 $$;
 COMMENT ON FUNCTION _ad_late_rows(regclass, jsonb, jsonb, text) IS
-'condition for rows behind the watermark that the last run did not see: of transactions that were under way, and late ones';
+'condition for rows behind the watermark that the last run did not see: those that came in time, and late ones in the window';
 
 CREATE FUNCTION _ad_estimate(source regclass, condition text) RETURNS bigint
 LANGUAGE plpgsql
@@ -180,6 +198,24 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _ad_estimate(regclass, text) IS 'how many rows the planner expects';
+
+CREATE FUNCTION _ad_waits_for(source regclass, column_name text, open jsonb, watermark text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET datestyle = 'ISO, YMD'
+AS $$
+DECLARE
+    largest text;
+BEGIN
+    IF split_part(open->>'snapshot', ':', 6) <> '' THEN
+        RETURN 'the end of a transaction with more than 64 subtransactions';
+    END IF;
+    EXECUTE format('SELECT max(%I)::text FROM %s HAVING max(%1$I) OPERATOR(pg_catalog.<) %3$L::%4$s',
+        column_name, _ad_source(source), watermark, open->>'type') INTO largest;
+    RETURN format('rows above the watermark %s: the largest %s is %s', watermark, column_name, largest) WHERE largest IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION _ad_waits_for(regclass, text, jsonb, text) IS 'why a run found no new rows, if that is strange';
 
 CREATE FUNCTION _ad_prepare_batch(job anomaly_detection_jobs, config jsonb, run_id bigint) RETURNS _ad_batch
 LANGUAGE plpgsql
@@ -210,6 +246,10 @@ BEGIN
     IF model IS NULL THEN
         RETURN;
     END IF;
+    -- the reference of either may have moved since the job was scheduled
+    IF (_ad_resolve(model)).model_id = (b.chosen).model_id THEN
+        RETURN;
+    END IF;
     b.chosen := _ad_check_detection(b.source, NULL, model, 1);
     b.dead_letter := false;
     PERFORM _ad_store_rows(b);
@@ -235,15 +275,16 @@ DECLARE
     behind record;
     ahead text;
     bound record;
+    waits_for text;
     more boolean := false;
     figures record;
 BEGIN
     IF column_name IS NULL THEN
         bases := '{TRUE}';
     ELSE
-        IF state->'open' IS NULL THEN
-            state := state || jsonb_build_object('open', _ad_open_window(job, b.source, config));
-            SELECT * INTO behind FROM _ad_late_rows(b.source, state->'open', config, job.watermark);
+        IF (state->'open'->>'run')::bigint IS DISTINCT FROM run.id THEN
+            state := _ad_open_window(job, run.id, b.source, config);
+            SELECT * INTO behind FROM _ad_late_rows(b.source, state, config, job.watermark);
             bases := array_remove(ARRAY[behind.base], NULL);
             run.late_records := run.late_records + behind.late;
         END IF;
@@ -257,6 +298,7 @@ BEGIN
             job.watermark := bound.last;
         END IF;
         more := bound.records >= (config->>'batch_size')::integer;
+        waits_for := _ad_waits_for(b.source, column_name, state->'open', job.watermark) WHERE bound.records = 0;
     END IF;
     FOREACH b.base IN ARRAY bases LOOP
         SELECT * INTO figures FROM _ad_store_rows(b);
@@ -274,8 +316,10 @@ BEGIN
         batches = r.batches + 1, watermark_to = job.watermark, model_id = (b.chosen).model_id, model_created_at = (b.chosen).created_at,
         source_oid = b.source
     WHERE r.id = run.id;
-    UPDATE anomaly_detection_jobs j SET watermark = job.watermark,
-        watermark_state = CASE WHEN more OR column_name IS NULL THEN state ELSE _ad_close_window(state, b.source, job.watermark) END
+    -- After the rows were read: who has not begun by now finds the watermark there.
+    state := _ad_pass_watermark(state, job.watermark);
+    UPDATE anomaly_detection_jobs j SET watermark = job.watermark, watermark_state = CASE WHEN more THEN state ELSE _ad_close_window(state) END,
+        waiting_for = waits_for
     WHERE j.id = job.id;
     RETURN more;
 END
@@ -292,6 +336,7 @@ DECLARE
     job anomaly_detection_jobs;
     time_limit text;
     deadline timestamptz;
+    limit_before timestamptz;
     more boolean;
     message text;
     state text;
@@ -308,9 +353,11 @@ BEGIN
         IF deadline <= clock_timestamp() THEN
             RAISE EXCEPTION 'the run took longer than % and was ended', time_limit USING ERRCODE = 'query_canceled';
         END IF;
-        PERFORM _ad_limit_time(deadline);
+        limit_before := _ad_limit_time(deadline);
         more := CASE job.kind WHEN 'training' THEN _ad_training_step(job, run) ELSE _ad_detect_step(job, run) END;
+        PERFORM _ad_lift_limit(limit_before);
     EXCEPTION WHEN query_canceled OR OTHERS THEN
+        PERFORM _ad_lift_limit(limit_before);
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
         IF state = '57014' AND deadline <= clock_timestamp() THEN
             message := format('the run took longer than %s and was ended', time_limit);

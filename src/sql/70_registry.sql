@@ -78,6 +78,9 @@ AS $$
 DECLARE
     results bigint;
     runs bigint;
+    alerts bigint;
+    messages bigint;
+    letters bigint;
 BEGIN
     IF older_than IS NULL OR older_than < interval '0' THEN
         RAISE EXCEPTION 'older_than must be an interval of zero or more'
@@ -87,8 +90,15 @@ BEGIN
     GET DIAGNOSTICS results = ROW_COUNT;
     DELETE FROM anomaly_detection_runs r WHERE r.finished_at < now() - older_than;
     GET DIAGNOSTICS runs = ROW_COUNT;
-    RETURN jsonb_build_object('results', results, 'runs', runs);
+    DELETE FROM anomaly_detection_alerts a WHERE a.closed_at < now() - older_than;
+    GET DIAGNOSTICS alerts = ROW_COUNT;
+    DELETE FROM anomaly_detection_outbox o WHERE o.delivered_at < now() - older_than;
+    GET DIAGNOSTICS messages = ROW_COUNT;
+    DELETE FROM anomaly_detection_dead_letters d WHERE d.last_attempt < now() - older_than;
+    GET DIAGNOSTICS letters = ROW_COUNT;
+    RETURN jsonb_build_object('results', results, 'runs', runs, 'alerts', alerts, 'messages', messages, 'dead_letters', letters);
 END
 $$;
-COMMENT ON FUNCTION ad_prune(interval) IS 'deletes results and finished runs that are older, and says how many';
+COMMENT ON FUNCTION ad_prune(interval) IS
+'deletes results, finished runs, closed alerts, delivered messages and dead letters that are older, and says how many';
 

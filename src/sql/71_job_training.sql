@@ -163,11 +163,15 @@ DECLARE
     request model_registry := _ad_training_request(job);
     old_id text := (SELECT r.model_id FROM model_registry r WHERE r.name = job.model_id AND r.is_active);
     new_id text := _ad_train_as(request, config, job.search_path);
+    trained_rows bigint := (SELECT m.training_rows FROM model_registry m WHERE m.model_id = new_id);
     verdict jsonb;
     activate boolean := old_id IS NULL OR config->>'activate' = 'always';
 BEGIN
     IF config->>'activate' = 'if_better' AND old_id IS NOT NULL THEN
-        verdict := _ad_compare_versions(new_id, old_id, request, config, job.search_path);
+        -- a model of few rows may look good on them
+        verdict := CASE WHEN trained_rows < (config->>'min_rows')::bigint
+            THEN jsonb_build_object('with', old_id, 'measure', 'min_rows', 'rows', trained_rows, 'better', false)
+            ELSE _ad_compare_versions(new_id, old_id, request, config, job.search_path) END;
         activate := (verdict->>'better')::boolean;
     END IF;
     UPDATE model_registry r SET performance_metrics = r.performance_metrics ||
@@ -179,7 +183,7 @@ BEGIN
     PERFORM _ad_log(format('job "%s" trained %s, which %s', job.job_name, new_id,
         CASE WHEN activate THEN 'is active now' ELSE 'was not activated' END));
     UPDATE anomaly_detection_runs r SET model_id = new_id, source_table = request.source_table, batches = 1,
-        processed_records = (SELECT m.training_rows FROM model_registry m WHERE m.model_id = new_id)
+        processed_records = trained_rows
     WHERE r.id = run.id;
     RETURN false;
 END

@@ -42,6 +42,8 @@ AS $$
         (SELECT count(*) FROM jobs WHERE late) AS late,
         (SELECT count(*) FROM jobs WHERE circuit_state <> 'closed') AS open_circuits,
         (SELECT count(*) FROM jobs WHERE last_status = 'failed') AS failing,
+        (SELECT string_agg(format('job "%s" waits for %s', job_name, waiting_for), '; ' ORDER BY job_name) FROM jobs
+         WHERE last_status = 'succeeded' AND waiting_for ~ '^(rows above|the end of a transaction)') AS stuck,
         (SELECT count(*) FROM anomaly_detection_dead_letters) AS dead_letters,
         (SELECT count(*) FROM anomaly_detection_alerts WHERE status = 'open') AS open_alerts,
         (SELECT count(*) FROM anomaly_detection_outbox WHERE delivered_at IS NULL) AS undelivered,
@@ -60,6 +62,7 @@ AS $$
             CASE WHEN late > 0 THEN format('%s jobs are late', late) END,
             CASE WHEN open_circuits > 0 THEN format('%s circuits are open', open_circuits) END,
             CASE WHEN failing > 0 THEN format('%s jobs failed last time', failing) END,
+            stuck,
             CASE WHEN dead_letters > 0 THEN format('%s rows could not be scored', dead_letters) END], NULL)) AS problem FROM facts)
     SELECT jsonb_build_object(
         'status', CASE WHEN EXISTS (SELECT FROM problems) THEN 'warning' ELSE 'ok' END,
@@ -67,7 +70,7 @@ AS $$
         'checked_at', _ad_now(),
         'retention', jsonb_build_object('runs', _ad_setting('anomaly_detect.run_history_retention'), 'results', _ad_setting('anomaly_detect.results_retention'),
             'oldest_run', oldest_run, 'oldest_result', oldest_result))
-        || to_jsonb(f) - '{oldest_run,oldest_result}'::text[]
+        || to_jsonb(f) - '{oldest_run,oldest_result,stuck}'::text[]
     FROM facts f
 $$;
 COMMENT ON FUNCTION ad_health() IS 'whether jobs run as they should, of those that you may see; "problems" says what does not';

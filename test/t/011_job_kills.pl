@@ -25,7 +25,9 @@ if (-e "$sharedir/extension/pg_cron.control")
 	$cron->safe_psql('postgres', q(CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO worker; GRANT ALL ON readings TO worker; SET ROLE worker;
 		SELECT ad_train('readings', '{a,b}', 'm', random_seed => 1);
 		SELECT ad_schedule('x', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "store": "all"}');
+		CREATE FUNCTION nothing(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT false';
 		SELECT ad_schedule('broken', 'readings', NULL, 'm', '@hourly', '{"watermark_column": "id", "where_clause": "nothing(id)"}');
+		DROP FUNCTION nothing;
 		SELECT cron.schedule('x', '* * * * *', $$SELECT ad_run_job('x')$$), cron.schedule('broken', '* * * * *', $$SELECT ad_run_job('broken')$$)));
 }
 
