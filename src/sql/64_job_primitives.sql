@@ -23,7 +23,7 @@ LANGUAGE sql STABLE STRICT ROWS 10
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT l.objid::bigint | (l.objsubid::bigint << 32), l.pid FROM pg_locks l
-    WHERE l.locktype = 'object' AND l.classid = jobs AND l.mode = 'ExclusiveLock' AND l.granted
+    WHERE l.locktype = 'object' AND l.classid = jobs::oid AND l.mode = 'ExclusiveLock' AND l.granted
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 $$;
 COMMENT ON FUNCTION _ad_running_jobs(regclass) IS 'jobs that run at this moment, each with its process';
@@ -50,3 +50,12 @@ CREATE FUNCTION _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer,
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_scheduler_state() IS 'process ids of the launcher and of the scheduler of this database';
 
+CREATE FUNCTION _ad_stop_run(job_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_stop_run(bigint) IS
+'ends the worker that runs a job, or cancels the statement of another session that does; for whoever sees the job';
+
+CREATE FUNCTION _ad_remove_job(job_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_remove_job(bigint) IS
+'deletes a job, for whoever sees it; a privilege to delete jobs would be one to lock the table';
