@@ -213,6 +213,8 @@ PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
         get_timeout_finish_time(STATEMENT_TIMEOUT) > until) {
         enable_timeout_at(STATEMENT_TIMEOUT, until);
     }
+    constexpr std::int64_t kGrace = 5 * USECS_PER_SEC;
+    end_worker_at(until + kGrace);
     PG_RETURN_VOID();
 }
 

@@ -20,7 +20,7 @@ COMMENT ON FUNCTION _ad_unlock_job() IS 'gives up a lock that was taken for the 
 
 CREATE FUNCTION _ad_running_jobs(jobs regclass, OUT job_id bigint, OUT pid integer) RETURNS SETOF record
 LANGUAGE sql STABLE STRICT ROWS 10
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT l.objid::bigint | (l.objsubid::bigint << 32), l.pid FROM pg_locks l
     WHERE l.locktype = 'object' AND l.classid = jobs::oid AND l.mode = 'ExclusiveLock' AND l.granted
@@ -46,9 +46,10 @@ CREATE FUNCTION _ad_wake_scheduler() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_wake_scheduler() IS 'has the launcher and the scheduler look when this transaction has committed';
 
-CREATE FUNCTION _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer)
+CREATE FUNCTION _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer, OUT out_of_slots boolean)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_scheduler_state() IS 'process ids of the launcher and of the scheduler of this database';
+COMMENT ON FUNCTION _ad_scheduler_state() IS
+'process ids of the launcher and of the scheduler of this database; whether the launcher finds no free process for a scheduler';
 
 CREATE FUNCTION _ad_stop_run(job_id bigint) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';

@@ -4,7 +4,7 @@
 
 CREATE FUNCTION _ad_backoff(config jsonb, attempts integer) RETURNS interval
 LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN attempts < 1 THEN interval '0' ELSE
         least((config->>'retry_period')::interval * power(2, least(attempts, 20) - 1), greatest(interval '1 hour', (config->>'retry_period')::interval))
@@ -15,15 +15,15 @@ COMMENT ON FUNCTION _ad_backoff(jsonb, integer) IS
 
 CREATE FUNCTION _ad_log_failure(job anomaly_detection_jobs, message text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF job.circuit_state = 'open' THEN
-        PERFORM _ad_log(format('job "%s" has failed %s times in a row; the next try is at %s: %s', job.job_name, job.consecutive_failures, job.next_run, message));
+        PERFORM @extschema@._ad_log(format('job "%s" has failed %s times in a row; the next try is at %s: %s', job.job_name, job.consecutive_failures, job.next_run, message));
     ELSIF job.failed_attempts > 0 THEN
-        PERFORM _ad_log(format('job "%s" failed, attempt %s; it is repeated at %s: %s', job.job_name, job.failed_attempts, job.next_run, message));
+        PERFORM @extschema@._ad_log(format('job "%s" failed, attempt %s; it is repeated at %s: %s', job.job_name, job.failed_attempts, job.next_run, message));
     ELSE
-        PERFORM _ad_log(format('job "%s" failed and is not repeated before its next time, %s: %s', job.job_name, job.next_run, message));
+        PERFORM @extschema@._ad_log(format('job "%s" failed and is not repeated before its next time, %s: %s', job.job_name, job.next_run, message));
     END IF;
 END
 $$;
@@ -32,39 +32,39 @@ COMMENT ON FUNCTION _ad_log_failure(anomaly_detection_jobs, text) IS 'tells the 
 -- Called by the worker, as the owner, and by the scheduler for a worker that is no more.
 CREATE FUNCTION _ad_fail_job(job anomaly_detection_jobs, run_id bigint, state text, message text, interrupted boolean) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    config jsonb := _ad_job_defaults(job.kind) || jsonb_strip_nulls(job.configuration);
+    config jsonb := @extschema@._ad_job_defaults(job.kind) || jsonb_strip_nulls(job.configuration);
     was_open boolean := job.circuit_state <> 'closed';
-    alert anomaly_detection_alerts;
+    alert @extschema@.anomaly_detection_alerts;
 BEGIN
-    UPDATE anomaly_detection_runs r SET status = 'failed', error = message, sqlstate = state, finished_at = clock_timestamp()
+    UPDATE @extschema@.anomaly_detection_runs r SET status = 'failed', error = message, sqlstate = state, finished_at = clock_timestamp()
     WHERE r.id = run_id;
     job.failed_attempts := job.failed_attempts + 1;
     job.consecutive_failures := job.consecutive_failures + 1;
     IF was_open OR job.consecutive_failures >= nullif((config->>'circuit_breaker_threshold')::integer, 0) THEN
         job.circuit_state := 'open';
         job.failed_attempts := 0;
-        job.next_run := _ad_now() + (config->>'circuit_breaker_pause')::interval;
+        job.next_run := @extschema@._ad_now() + (config->>'circuit_breaker_pause')::interval;
     ELSIF job.failed_attempts <= (config->>'max_retries')::integer THEN
         -- what the run itself is not to blame for is repeated at once, the first time
-        job.next_run := _ad_now() + _ad_backoff(config, job.failed_attempts - interrupted::integer);
+        job.next_run := @extschema@._ad_now() + @extschema@._ad_backoff(config, job.failed_attempts - interrupted::integer);
     ELSE
         job.failed_attempts := 0;
-        job.next_run := _ad_next_run(job.schedule_cron, job.timezone, _ad_now());
+        job.next_run := @extschema@._ad_next_run(job.schedule_cron, job.timezone, @extschema@._ad_now());
     END IF;
-    UPDATE anomaly_detection_jobs j SET last_status = 'failed', last_error = message, failed_attempts = job.failed_attempts,
+    UPDATE @extschema@.anomaly_detection_jobs j SET last_status = 'failed', last_error = message, failed_attempts = job.failed_attempts,
         consecutive_failures = job.consecutive_failures, circuit_state = job.circuit_state, next_run = job.next_run, waiting_for = NULL
     WHERE j.id = job.id;
-    PERFORM _ad_log_failure(job, message);
+    PERFORM @extschema@._ad_log_failure(job, message);
     IF job.circuit_state = 'open' AND NOT was_open THEN
         alert.run_id := coalesce(run_id, 0);
         alert.kind := 'circuit_open';
         alert.severity := 'high';
         alert.message := format('job "%s" has failed %s times in a row and pauses until %s: %s', job.job_name,
             job.consecutive_failures, job.next_run, message);
-        PERFORM _ad_raise_alert(job, alert);
+        PERFORM @extschema@._ad_raise_alert(job, alert);
     END IF;
 END
 $$;
