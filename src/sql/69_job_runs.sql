@@ -220,6 +220,25 @@ $$;
 COMMENT ON FUNCTION _ad_store_shadow(_ad_batch, text) IS
 'scores a batch with a second model, whose results are stored but count for nothing; its errors do no harm';
 
+-- A batch may take long, and whoever changes or pauses the job does not wait for it: the row is locked
+-- only at the end, and what was done by a row that is no longer true is undone and done again.
+CREATE FUNCTION _ad_claim_job(job anomaly_detection_jobs) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM anomaly_detection_jobs j
+    WHERE j.id = job.id AND j.source_table IS NOT DISTINCT FROM job.source_table AND j.feature_columns IS NOT DISTINCT FROM job.feature_columns
+      AND j.model_id IS NOT DISTINCT FROM job.model_id AND j.configuration = job.configuration AND j.timezone IS NOT DISTINCT FROM job.timezone
+      AND j.search_path = job.search_path AND j.watermark IS NOT DISTINCT FROM job.watermark AND j.watermark_state = job.watermark_state
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'job "%" was changed while a batch was scored', job.job_name USING ERRCODE = 'serialization_failure';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_claim_job(anomaly_detection_jobs) IS 'locks the row of a job; an error if it is not what a batch has gone by';
+
 CREATE FUNCTION _ad_detect_step(job anomaly_detection_jobs, run anomaly_detection_runs) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -230,6 +249,7 @@ DECLARE
     rules jsonb := _ad_alert_rules(config);
     b _ad_batch := _ad_prepare_batch(job, config, run.id);
     state jsonb := job.watermark_state;
+    job_as_read constant anomaly_detection_jobs := job;
     last_result bigint := CASE WHEN rules IS NOT NULL THEN _ad_last_result() END;
     bases text[] := '{}';
     behind record;
@@ -266,6 +286,7 @@ BEGIN
         run.dead_letters := run.dead_letters + figures.dead;
         PERFORM _ad_store_shadow(b, config->>'shadow_model') WHERE figures.scored > 0;
     END LOOP;
+    PERFORM _ad_claim_job(job_as_read);
     IF rules IS NOT NULL AND run.anomalies_found > (SELECT r.anomalies_found FROM anomaly_detection_runs r WHERE r.id = run.id) THEN
         run.alerts := run.alerts + _ad_alert(job, run.id, (b.chosen).model_id, rules, last_result);
     END IF;
@@ -297,8 +318,7 @@ DECLARE
     state text;
 BEGIN
     SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
-    -- Before the rows are read: what changes the job waits for the end of the batch.
-    SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = run.job_id AND j.owner = current_user::regrole FOR UPDATE;
+    SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = run.job_id AND j.owner::oid = current_user::regrole::oid;
     IF job.id IS NULL OR run.status <> 'running' THEN
         RAISE EXCEPTION 'the job of run % is gone', run_id USING ERRCODE = 'undefined_object';
     END IF;
@@ -316,12 +336,17 @@ BEGIN
             message := format('the run took longer than %s and was ended', time_limit);
         ELSIF state = '57014' AND NOT committing THEN
             RAISE;  -- the caller gave up
+        ELSIF state = '40001' AND job IS DISTINCT FROM (SELECT j FROM anomaly_detection_jobs j WHERE j.id = job.id) THEN
+            RETURN true;  -- changed meanwhile: once more, by what is true now
         END IF;
-        PERFORM _ad_fail_job(j, run.id, state, message, false) FROM anomaly_detection_jobs j WHERE j.id = job.id;
+        SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = job.id FOR UPDATE;
+        PERFORM _ad_fail_job(job, run.id, state, message, false) WHERE job.id IS NOT NULL;
         RETURN NULL;
     END;
     IF NOT more THEN
-        PERFORM _ad_finish_job(j, r) FROM anomaly_detection_jobs j, anomaly_detection_runs r WHERE j.id = job.id AND r.id = run.id;
+        SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = job.id FOR UPDATE;
+        SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
+        PERFORM _ad_finish_job(job, run) WHERE job.id IS NOT NULL;
     END IF;
     RETURN more;
 END

@@ -131,6 +131,21 @@ cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_unschedule('stopped'))) }), '<', 5
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $process"), '15, 178: its run ends');
 is(sql(q(SELECT count(*) FROM anomaly_detection_runs WHERE status = 'running')), 0, 'and is recorded as ended');
 
+# Nobody waits for a batch in order to change or to pause a job; the batch is done again by what is true then.
+
+gated_job('changed', '@hourly', '"watermark_column": "id", "store": "all"');
+set_clock($node, '2100-03-05 19:30:00');
+as_worker(q(UPDATE anomaly_detection_jobs SET next_run = '2100-03-05 19:30:00' WHERE job_name = 'changed'));
+state('changed', q(state = 'running'), 'a batch goes on');
+cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_alter_job('changed', configuration => '{"raw_data": "none"}', watermark => '100'))) }), '<', 5, 'a job is altered meanwhile');
+cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_pause_job('changed'))) }), '<', 5, 'and paused');
+gate('true');
+state('changed', q(state = 'paused' AND last_status = 'succeeded' AND watermark = '1000'), 'its run is finished');
+is(sql(q(SELECT count(*), min(source_record_id), count(raw_data) FROM anomaly_detection_results WHERE job_id = (SELECT id FROM anomaly_detection_jobs WHERE job_name = 'changed'))),
+	'900|101|0', 'as the job was altered');
+is(sql(q(SELECT status, batches, processed_records FROM anomaly_detection_runs ORDER BY id DESC LIMIT 1)), 'succeeded|1|900', 'by a run that counts what it stored');
+as_worker(q(SELECT ad_unschedule('changed')));
+
 # A member of the admin role has no privilege to end processes, nor has he need of one.
 
 sql(q(CREATE ROLE boss LOGIN; ALTER SYSTEM SET anomaly_detect.admin_role = 'boss'));
