@@ -43,7 +43,7 @@ SELECT c AS config, attempt(c::jsonb) FROM unnest(ARRAY['[]', '{"batch": 1}', '{
     '{"overlap_policy": "both"}', '{"where_clause": "a; b"}', '{"watermark_column": "w"}', '{"watermark_column": "v"}', '{"watermark_column": "id", "window_delay": "1 s"}',
     '{"store": "some"}', '{"store": "none"}', '{"min_confidence": 2}', '{"alerts": {"min": 1}}', '{"alerts": {"high": "x"}}', '{"alerts": 1}', '{"late_rows": "lose"}',
     '{"where_clause": "x > 1"}', '{"where_clause": "id"}', '{"watermark_column": "id", "late_window": "5 minutes"}', '{"watermark_column": "at", "late_window": 5}',
-    '{"alerts": {"high": 0.5, "medium": 0.9}}', '{"id_column": "x"}', '{"shadow_model": "x"}', '{"max_retries": -1}', '{"dead_letter": "no"}', '{"activate": "always"}']) c;
+    '{"alerts": {"high": 0.5, "medium": 0.9}}', '{"id_column": "x"}', '{"shadow_model": "x"}', '{"max_retries": -1}', '{"retention": "300000 years"}', '{"dead_letter": "no"}', '{"activate": "always"}']) c;
 \x
 SELECT count(*) FROM anomaly_detection_jobs;
 SELECT ad_run_job('j');
@@ -404,16 +404,35 @@ UPDATE anomaly_detection_jobs SET owner = 'regress_ad_owner';
 INSERT INTO anomaly_detection_alerts (job_id, job_name, run_id, kind, severity, message, owner) VALUES (1, 'x', 1, 'anomalies', 'high', 'x', 'regress_ad_owner');
 INSERT INTO anomaly_detection_outbox (alert_id, job_id, payload, owner) VALUES (1, 1, '{}', 'regress_ad_owner');
 INSERT INTO anomaly_detection_dead_letters (job_id, run_id, source_table, source_record_key, reason, sqlstate, owner) VALUES (1, 1, 'x', '{}', 'x', 'x', 'regress_ad_owner');
--- a run of somebody else's job
-INSERT INTO anomaly_detection_runs (job_id, source_table, model_id, status) SELECT 1000000, 'x', 'x', 'running' RETURNING id AS forged \gset
+-- a run of somebody else's job: not to be made, not to be gone on with
+INSERT INTO anomaly_detection_runs (job_id, source_table, model_id, status) SELECT 1000000, 'x', 'x', 'running';
+INSERT INTO anomaly_detection_runs (job_id, source_table, model_id, status) SELECT id, 'x', 'x', 'failed' FROM anomaly_detection_jobs WHERE job_name = 'own';
+UPDATE anomaly_detection_runs SET job_id = 1000000;
 \set VERBOSITY sqlstate
-SELECT _ad_job_step(:forged, true);
+SELECT _ad_job_step(1, true);
 \set VERBOSITY terse
+-- ids are not to be chosen
+INSERT INTO anomaly_detection_jobs (id, job_name, schedule_cron) OVERRIDING SYSTEM VALUE VALUES (1000000, 'x', '@hourly');
+INSERT INTO anomaly_detection_runs (id, source_table, model_id, status) OVERRIDING SYSTEM VALUE VALUES (1000000, 'x', 'x', 'running');
+INSERT INTO anomaly_detection_results (id, source_table, is_anomaly, anomaly_score, confidence, model_id, algorithm, source_record_key, run_id, p_value, threshold)
+OVERRIDING SYSTEM VALUE VALUES (1000000, 'x', true, 1, 1, 'x', 'x', '{}', 1, 0, 0);
+INSERT INTO anomaly_detection_alerts (id, job_id, job_name, run_id, kind, severity, message) OVERRIDING SYSTEM VALUE VALUES (1000000, 1, 'x', 1, 'anomalies', 'high', 'x');
+INSERT INTO anomaly_detection_outbox (id, alert_id, job_id, payload) OVERRIDING SYSTEM VALUE VALUES (1000000, 1, 1, '{}');
+INSERT INTO anomaly_detection_dead_letters (id, job_id, run_id, source_table, source_record_key, reason, sqlstate) OVERRIDING SYSTEM VALUE VALUES (1000000, 1, 1, 'x', '{}', 'x', 'x');
+-- nor is the table of jobs to be locked, which every scheduler reads
+BEGIN;
+LOCK TABLE anomaly_detection_jobs IN ACCESS EXCLUSIVE MODE;
+ROLLBACK;
+BEGIN;
+LOCK TABLE anomaly_detection_jobs IN SHARE MODE;
+ROLLBACK;
+DELETE FROM anomaly_detection_jobs;
+SELECT _ad_remove_job(id), _ad_stop_run(id) FROM generate_series(1, 3) id;
 SELECT status, error FROM run('own');
 \set VERBOSITY sqlstate
 SELECT _ad_lock_job(1, true, false);  -- would keep it from running
 \set VERBOSITY terse
-SELECT _ad_due_jobs('{}');
+SELECT _ad_due_jobs('{}', '{}');
 SELECT _ad_prune_history();
 SELECT _ad_reap_all();
 SET anomaly_detect.mock_clock = '2030-01-01';
@@ -442,6 +461,53 @@ SELECT ad_pause_job('mine');
 SELECT ad_unschedule('mine'), ad_unschedule('own');
 RESET ROLE;
 RESET anomaly_detect.admin_role;
+
+--
+-- What is kept how long
+--
+SET ROLE regress_ad_other;
+INSERT INTO anomaly_detection_jobs (job_name, schedule_cron, configuration)
+SELECT 'keep ' || k, '@yearly', jsonb_build_object('retention', k) FROM unnest('{0,1 day,300000 years,x}'::text[]) k;
+INSERT INTO anomaly_detection_results (source_table, detection_timestamp, is_anomaly, anomaly_score, confidence, model_id, algorithm, source_record_key, run_id, job_id, p_value, threshold)
+SELECT 'kept', now() - interval '2 days', true, 1, 1, 'x', 'x', '{}', 1, id, 0, 0 FROM anomaly_detection_jobs;
+RESET ROLE;
+-- the results of another role, of a job of the first
+INSERT INTO anomaly_detection_results (source_table, detection_timestamp, is_anomaly, anomaly_score, confidence, model_id, algorithm, source_record_key, run_id, job_id, p_value, threshold)
+SELECT 'kept', now() - interval '2 days', true, 1, 1, 'x', 'x', '{}', 1, id, 0, 0 FROM anomaly_detection_jobs WHERE job_name = 'keep 1 day';
+SELECT _ad_prune_history();
+SELECT r.owner = current_user::regrole AS others, j.job_name FROM anomaly_detection_results r JOIN anomaly_detection_jobs j ON j.id = r.job_id
+WHERE r.source_table = 'kept' ORDER BY 1, 2;
+DELETE FROM anomaly_detection_results WHERE source_table = 'kept';
+SELECT count(ad_unschedule(job_name)) FROM anomaly_detection_jobs WHERE job_name ~ '^keep';
+
+--
+-- Who has the next place: roles take turns, whatever their rows say
+--
+INSERT INTO anomaly_detection_jobs (job_name, schedule_cron, next_run, owner)
+SELECT 'greedy ' || i, '@yearly', timestamptz '4713-01-01 BC', 'regress_ad_other'::regrole FROM generate_series(1, 3) i
+UNION ALL SELECT 'modest ' || i, '@yearly', '2100-01-01', 'regress_ad_owner'::regrole FROM generate_series(1, 2) i
+UNION ALL SELECT 'soon ' || i, '@yearly', _ad_now() + i * interval '10 s', 'regress_ad_owner'::regrole FROM generate_series(1, 2) i;
+SELECT j.job_name, d.wait_ms FROM _ad_due_jobs('{}', '{}') WITH ORDINALITY d JOIN anomaly_detection_jobs j ON j.id = d.job_id ORDER BY d.ordinality;
+-- the greedy one had the last turn, and has a job that runs
+SELECT j.job_name FROM _ad_due_jobs(ARRAY(SELECT id FROM anomaly_detection_jobs WHERE job_name = 'greedy 1'), ARRAY['regress_ad_other'::regrole::oid])
+    WITH ORDINALITY d JOIN anomaly_detection_jobs j ON j.id = d.job_id WHERE d.wait_ms = 0 ORDER BY d.ordinality;
+SELECT count(ad_unschedule(job_name)) FROM anomaly_detection_jobs WHERE job_name ~ '^(greedy|modest|soon)';
+
+--
+-- What waits, and for what
+--
+SET ROLE regress_ad_owner;
+SELECT ad_train('readings', '{v}', 'waits', 'mad');
+SELECT ad_schedule('waits', 'readings', NULL, 'waits', '@hourly', '{"watermark_column": "id"}') > 0 AS scheduled;
+UPDATE anomaly_detection_jobs SET next_run = '2100-01-01' WHERE job_name = 'waits';
+SELECT state, waiting_for FROM ad_job_status WHERE job_name = 'waits';
+DELETE FROM anomaly_detection_outbox;
+INSERT INTO anomaly_detection_outbox (alert_id, job_id, payload, created_at) VALUES (1, 1, '{}', clock_timestamp() - interval '30 minutes');
+SELECT p FROM jsonb_array_elements_text(ad_health()->'problems') p WHERE p ~ 'preload|messages';
+INSERT INTO anomaly_detection_outbox (alert_id, job_id, payload, created_at) VALUES (1, 1, '{}', clock_timestamp() - interval '2 hours');
+SELECT p FROM jsonb_array_elements_text(ad_health()->'problems') p WHERE p ~ 'messages';
+SELECT ad_unschedule('waits');
+RESET ROLE;
 -- who may not log in, and superusers, are told
 SET client_min_messages = notice;
 GRANT SELECT ON readings TO PUBLIC;

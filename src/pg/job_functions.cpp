@@ -212,6 +212,8 @@ PGDLLEXPORT Datum _ad_limit_time(PG_FUNCTION_ARGS) {
     const TimestampTz before = was_limited ? get_timeout_finish_time(STATEMENT_TIMEOUT) : DT_NOEND;
     const TimestampTz until = PG_ARGISNULL(0) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(0);
     if (until < before) enable_timeout_at(STATEMENT_TIMEOUT, until);
+    constexpr std::int64_t kGrace = 5 * USECS_PER_SEC;
+    if (until != DT_NOEND) end_worker_at(until + kGrace);
     PG_RETURN_TIMESTAMPTZ(before);
 }
 

@@ -2,6 +2,10 @@
 
 #include "jobs.hpp"
 
+extern "C" {
+#include "utils/varlena.h"
+}
+
 namespace ad::pg {
 
 JobSettings job_settings;
@@ -12,11 +16,23 @@ constexpr int kSecondsPerHour = 3600;
 constexpr int kMinutesPerDay = 24 * 60;
 constexpr int kMostJobs = 10000;
 
+/// The names in the list; false if it is no list.
+bool split_names(const char* databases, List** names) {
+    return SplitGUCList(pstrdup(databases), ',', names);
+}
+
+bool check_databases(char** value, void**, GucSource) {
+    List* names = NIL;
+    if (split_names(*value, &names)) return true;
+    GUC_check_errdetail("List syntax is invalid.");
+    return false;
+}
+
 void define_scheduler_settings() {
     DefineCustomStringVariable(
         "anomaly_detect.databases", "Databases whose jobs are run, separated by commas.",
         "Empty stands for all that have the extension.", &job_settings.databases, "", PGC_SIGHUP,
-        GUC_LIST_INPUT, nullptr, nullptr, nullptr);
+        GUC_LIST_INPUT, check_databases, nullptr, nullptr);
     DefineCustomBoolVariable("anomaly_detect.launch_active_jobs", "Whether jobs are run.", nullptr,
                              &job_settings.launch_active_jobs, true, PGC_SIGHUP, 0, nullptr,
                              nullptr, nullptr);
@@ -66,6 +82,16 @@ void define_run_settings() {
 }
 
 }  // namespace
+
+bool is_wanted(const char* database) {
+    List* names = NIL;
+    split_names(job_settings.databases, &names);
+    ListCell* cell = nullptr;
+    foreach (cell, names) {
+        if (strcmp(static_cast<const char*>(lfirst(cell)), database) == 0) return true;
+    }
+    return names == NIL;
+}
 
 void define_job_settings() {
     define_scheduler_settings();

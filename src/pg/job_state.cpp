@@ -27,6 +27,7 @@ struct Shared {
     int launcher;
     Latch* launcher_latch;
     std::uint32_t changes;
+    bool out_of_slots;
     SchedulerEntry entries[kEntries];
 };
 
@@ -143,6 +144,12 @@ void announce_absence() {
     SpinLockRelease(&shared->mutex);
 }
 
+void announce_slots(bool out_of_slots) {
+    SpinLockAcquire(&shared->mutex);
+    shared->out_of_slots = out_of_slots;
+    SpinLockRelease(&shared->mutex);
+}
+
 std::uint32_t count_changes() {
     SpinLockAcquire(&shared->mutex);
     const std::uint32_t changes = shared->changes;
@@ -187,10 +194,11 @@ void handle_signals() {
     ProcessConfigFile(PGC_SIGHUP);
 }
 
-void sleep_for(long milliseconds) {
-    WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
-              PG_WAIT_EXTENSION);
+bool sleep_for(long milliseconds) {
+    const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                                 milliseconds, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
+    return (events & WL_LATCH_SET) != 0;
 }
 
 }  // namespace ad::pg
@@ -209,7 +217,8 @@ PGDLLEXPORT Datum _ad_wake_scheduler(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-/// _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer)
+/// _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer,
+///                     OUT out_of_slots boolean)
 PG_FUNCTION_INFO_V1(_ad_scheduler_state);
 PGDLLEXPORT Datum _ad_scheduler_state(PG_FUNCTION_ARGS) {
     TupleDesc descriptor;
@@ -218,15 +227,17 @@ PGDLLEXPORT Datum _ad_scheduler_state(PG_FUNCTION_ARGS) {
     }
     int launcher = 0;
     int scheduler = 0;
+    bool out_of_slots = false;
     if (shared != nullptr) {
         scheduler = find_scheduler(MyDatabaseId).pid;
         SpinLockAcquire(&shared->mutex);
         launcher = shared->launcher;
+        out_of_slots = shared->out_of_slots;
         SpinLockRelease(&shared->mutex);
     }
     Datum values[] = {BoolGetDatum(shared != nullptr), Int32GetDatum(launcher),
-                      Int32GetDatum(scheduler)};
-    bool nulls[] = {false, launcher == 0, scheduler == 0};
+                      Int32GetDatum(scheduler), BoolGetDatum(out_of_slots)};
+    bool nulls[] = {false, launcher == 0, scheduler == 0, false};
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
 }
 }

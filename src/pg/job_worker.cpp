@@ -4,8 +4,10 @@
 extern "C" {
 #include "access/xact.h"
 #include "commands/dbcommands.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "tcop/dest.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
@@ -13,6 +15,7 @@ extern "C" {
 #include "utils/builtins.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 }
 
 namespace ad::pg {
@@ -44,8 +47,44 @@ void call_procedure(const char* call) {
     pgstat_report_activity(STATE_IDLE, nullptr);
 }
 
+/// Set in a worker only.
+struct Ender {
+    bool prepared;
+    TimeoutId timeout;
+};
+Ender ender;
+
+/// As a signal from pg_terminate_backend.
+void end_now() {
+    InterruptPending = 1;
+    ProcDiePending = 1;
+    SetLatch(MyLatch);
+}
+
+/// What the owner may have set for himself, and a run cannot do with.
+void set_up() {
+    ender = {true, RegisterTimeout(USER_TIMEOUT, end_now)};
+    SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
+    SetConfigOption("row_security", "on", PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+/// The end of a session does not release what it has locked for itself outside of a transaction.
+void let_go(int, Datum extension) { unlock_extension(DatumGetObjectId(extension)); }
+
+/// Keeps DROP EXTENSION, which would deadlock with a run, until the end of this process; false if
+/// there is nothing to keep.
+bool keep_extension() {
+    StartTransactionCommand();
+    const Extension extension = find_extension();
+    const bool kept = extension.version != nullptr && lock_extension(extension.id, true);
+    CommitTransactionCommand();
+    if (kept) before_shmem_exit(let_go, ObjectIdGetDatum(extension.id));
+    return kept;
+}
+
 /// The call, once it is known that the extension is there.
 const char* find_procedure(int64 job_id) {
+    if (!keep_extension()) return nullptr;
     StartTransactionCommand();
     const char* schema = find_extension().schema;
     const char* call = nullptr;
@@ -59,6 +98,13 @@ const char* find_procedure(int64 job_id) {
 }
 
 }  // namespace
+
+void end_worker_at(TimestampTz time) {
+    if (!ender.prepared) return;
+    if (!get_timeout_active(ender.timeout) || get_timeout_finish_time(ender.timeout) > time) {
+        enable_timeout_at(ender.timeout, time);
+    }
+}
 
 }  // namespace ad::pg
 
@@ -74,6 +120,7 @@ PGDLLEXPORT void _ad_worker_main(Datum) {
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(assignment.database, assignment.owner, 0);
     pgstat_report_appname(MyBgworkerEntry->bgw_name);
+    set_up();
     const char* call = find_procedure(assignment.job_id);
     if (call != nullptr) call_procedure(call);
 }

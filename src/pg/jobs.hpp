@@ -30,6 +30,9 @@ extern JobSettings job_settings;
 
 void define_job_settings();
 
+/// Whether anomaly_detect.databases has a database.
+bool is_wanted(const char* database);
+
 /// Called when the library is loaded: where that is by shared_preload_libraries, there will be
 /// jobs.
 void prepare_scheduling();
@@ -50,6 +53,8 @@ void announce_launcher();
 /// False if there is another one.
 bool announce_scheduler();
 void announce_absence();
+/// The launcher says whether it finds a free process for a scheduler.
+void announce_slots(bool out_of_slots);
 
 /// Counts what might be news to the launcher: extensions made, jobs made.
 std::uint32_t count_changes();
@@ -62,8 +67,12 @@ BackgroundWorker make_worker(const char* type, const char* main_function);
 
 /// Handles what may have come in while a process slept: its end, new settings.
 void handle_signals();
-/// Sleeps until something comes in.
-void sleep_for(long milliseconds);
+/// Sleeps until something comes in; false if nothing does.
+bool sleep_for(long milliseconds);
+
+/// Has this process end at a time, if it is a worker, whatever it is at: what a user wrote may
+/// catch the cancellation that comes before.
+void end_worker_at(TimestampTz time);
 
 /// What a scheduler tells its worker.
 struct JobAssignment {
@@ -75,9 +84,15 @@ static_assert(sizeof(JobAssignment) <= BGW_EXTRALEN);
 
 /// The extension in this database. To be looked up in a transaction.
 struct Extension {
+    Oid id;
     const char* version;  ///< null: it is not there
     const char* schema;   ///< null, too, if this library does not know the version
 };
 Extension find_extension();
+
+/// Locks the extension against DROP EXTENSION, whose first lock it is; false if somebody holds it
+/// or waits for it. For the session, or for the transaction.
+bool lock_extension(Oid id, bool for_session);
+void unlock_extension(Oid id);
 
 }  // namespace ad::pg

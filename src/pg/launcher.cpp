@@ -16,7 +16,6 @@ extern "C" {
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/varlena.h"
 }
 
 namespace ad::pg {
@@ -68,17 +67,6 @@ void forget_dropped(Launcher* launcher) {
         }
     }
     launcher->count = kept;
-}
-
-bool is_wanted(const char* name) {
-    if (job_settings.databases[0] == '\0') return true;
-    List* names = NIL;
-    if (!SplitIdentifierString(pstrdup(job_settings.databases), ',', &names)) return false;
-    ListCell* cell = nullptr;
-    foreach (cell, names) {
-        if (strcmp(static_cast<const char*>(lfirst(cell)), name) == 0) return true;
-    }
-    return false;
 }
 
 /// Marks the databases that can be connected to and are wanted.
@@ -141,6 +129,7 @@ void report_slots(Launcher* launcher, bool out_of_slots) {
                 errhint("Increase max_worker_processes."));
     }
     launcher->out_of_slots = out_of_slots;
+    announce_slots(out_of_slots);
 }
 
 /// Starts one scheduler at most: its end, or its first sleep, comes before the next.

@@ -121,13 +121,30 @@ bool policy_is_ours(Relation relation, Oid schema) {
                                      get_attnum(RelationGetRelid(relation), "owner");
 }
 
+/// Whether the current user may write all that is written here, the id excepted, which is the
+/// table's.
+bool may_insert(Oid id) {
+    if (pg_class_aclcheck(id, GetUserId(), ACL_INSERT) == ACLCHECK_OK) return true;
+    const auto may = [&](const char* name) {
+        const AttrNumber column = get_attnum(id, name);
+        return column != InvalidAttrNumber &&
+               pg_attribute_aclcheck(id, column, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
+    };
+    for (const auto& column : kColumnTypes) {
+        if (!may(column.name)) return false;
+    }
+    for (const auto& constant : kConstantTypes) {
+        if (!may(constant.name)) return false;
+    }
+    return true;
+}
+
 bool is_plain_table(Relation relation, Oid schema) {
     const Oid id = RelationGetRelid(relation);
     const TupleConstr* constraints = relation->rd_att->constr;
     if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition ||
         relation->trigdesc != nullptr || relation->rd_rules != nullptr ||
-        (constraints != nullptr && constraints->has_generated_stored) ||
-        pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK) {
+        (constraints != nullptr && constraints->has_generated_stored) || !may_insert(id)) {
         return false;
     }
     return check_enable_rls(id, InvalidOid, true) != RLS_ENABLED ||

@@ -36,6 +36,9 @@ constexpr const char* kVersion = "1.0";
 constexpr int kRecheckMs = 10 * 1000;     ///< runs that nobody looks after
 constexpr int kPruneMs = 10 * 60 * 1000;  ///< what is to be kept no longer
 constexpr int kMaxDue = 1000;
+constexpr int kMaxServed = 1000;
+constexpr int kPortion = 10 * 1000;  ///< of what is pruned: as many, and there may be more
+constexpr long kGlanceMs = 1000;     ///< who wants the database waits five seconds
 
 /// A worker that this scheduler has started, or whose end it has still to see to.
 struct Worker {
@@ -51,7 +54,10 @@ struct Scheduler {
     TimestampTz checked;
     TimestampTz pruned;
     bool strange_version;
-    long sleep;  ///< ms, until the next look
+    long sleep;     ///< ms, until the next look
+    Oid extension;  ///< as of the last look
+    Oid* served;    ///< owners of jobs, in the order of their last runs
+    int served_count;
 };
 
 struct DueJob {
@@ -94,6 +100,12 @@ Datum id_array(const int64* ids, int count) {
         construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+Datum oid_array(const Oid* ids, int count) {
+    auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * static_cast<std::size_t>(count + 1)));
+    for (int i = 0; i < count; ++i) values[i] = ObjectIdGetDatum(ids[i]);
+    return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 bool is_at_work(Scheduler* scheduler, int i) {
     Worker* worker = &scheduler->workers[i];
     if (worker->handle == nullptr) return false;
@@ -120,6 +132,20 @@ void reap(Scheduler* scheduler, const char* schema) {
     scheduler->count = kept;
 }
 
+/// Remembers whose turn it was, in memory, where nobody else can write.
+void note_turn(Scheduler* scheduler, Oid owner) {
+    int kept = 0;
+    for (int i = 0; i < scheduler->served_count; ++i) {
+        if (scheduler->served[i] != owner) scheduler->served[kept++] = scheduler->served[i];
+    }
+    if (kept == kMaxServed) {
+        memmove(scheduler->served, scheduler->served + 1, sizeof(Oid) * (kMaxServed - 1));
+        --kept;
+    }
+    scheduler->served[kept] = owner;
+    scheduler->served_count = kept + 1;
+}
+
 bool start_worker(Scheduler* scheduler, const DueJob* job) {
     BackgroundWorker worker = make_worker("anomaly_detect job", "_ad_worker_main");
     snprintf(worker.bgw_name, BGW_MAXLEN, "anomaly_detect job " INT64_FORMAT, job->job_id);
@@ -130,17 +156,20 @@ bool start_worker(Scheduler* scheduler, const DueJob* job) {
     MemoryContext const previous = MemoryContextSwitchTo(TopMemoryContext);
     const bool started = RegisterDynamicBackgroundWorker(&worker, &handle);
     MemoryContextSwitchTo(previous);
-    if (started) scheduler->workers[scheduler->count++] = {job->job_id, job->due, handle};
-    return started;
+    if (!started) return false;
+    scheduler->workers[scheduler->count++] = {job->job_id, job->due, handle};
+    note_turn(scheduler, job->owner);
+    return true;
 }
 
 int find_due(const Scheduler* scheduler, const char* schema, DueJob* due) {
     auto* ids =
         static_cast<int64*>(palloc(sizeof(int64) * static_cast<std::size_t>(scheduler->count + 1)));
     for (int i = 0; i < scheduler->count; ++i) ids[i] = scheduler->workers[i].job_id;
-    Oid types[] = {INT8ARRAYOID};
-    Datum values[] = {id_array(ids, scheduler->count)};
-    call(schema, "_ad_due_jobs($1)", 1, types, values);
+    Oid types[] = {INT8ARRAYOID, OIDARRAYOID};
+    Datum values[] = {id_array(ids, scheduler->count),
+                      oid_array(scheduler->served, scheduler->served_count)};
+    call(schema, "_ad_due_jobs($1, $2)", 2, types, values);
     const TupleDesc descriptor = SPI_tuptable->tupdesc;
     const int count = static_cast<int>(SPI_processed);
     for (int i = 0; i < count; ++i) {
@@ -198,6 +227,13 @@ void start_due(Scheduler* scheduler, const char* schema) {
     hold(scheduler, schema, due + started, count - started, out_of_slots);
 }
 
+/// Deletes a portion of what is to be kept no longer; how many rows.
+int64 prune(const char* schema) {
+    call(schema, "_ad_prune_history()", 0, nullptr, nullptr);
+    bool isnull = false;
+    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
 /// Does what is due, not each time but after a while.
 void look_after(Scheduler* scheduler, const char* schema) {
     const TimestampTz now = GetCurrentTimestamp();
@@ -206,8 +242,7 @@ void look_after(Scheduler* scheduler, const char* schema) {
         call(schema, "_ad_reap_all()", 0, nullptr, nullptr);
     }
     if (TimestampDifferenceExceeds(scheduler->pruned, now, kPruneMs)) {
-        scheduler->pruned = now;
-        call(schema, "_ad_prune_history()", 0, nullptr, nullptr);
+        if (prune(schema) < kPortion) scheduler->pruned = now;
     }
 }
 
@@ -221,15 +256,32 @@ bool is_in_the_way() {
     return false;
 }
 
+/// Ends the runs of this scheduler; they continue later.
+void stop_workers(Scheduler* scheduler, const char* reason) {
+    for (int i = 0; i < scheduler->count; ++i) {
+        if (!is_at_work(scheduler, i)) continue;
+        ereport(LOG, errmsg("anomaly_detect: the run of job " INT64_FORMAT " is ended: %s",
+                            scheduler->workers[i].job_id, reason));
+        TerminateBackgroundWorker(scheduler->workers[i].handle);
+    }
+}
+
 [[noreturn]] void leave(Scheduler* scheduler) {
     ereport(
         LOG,
         errmsg(
             "anomaly_detect scheduler leaves database %u, which another session wants for itself",
             MyDatabaseId));
-    for (int i = 0; i < scheduler->count; ++i) {
-        if (is_at_work(scheduler, i)) TerminateBackgroundWorker(scheduler->workers[i].handle);
-    }
+    stop_workers(scheduler, "another session wants the database for itself");
+    proc_exit(0);
+}
+
+/// Runs that go on come to their end.
+void leave_unwanted() {
+    if (is_wanted(get_database_name(MyDatabaseId))) return;
+    ereport(LOG, errmsg("anomaly_detect scheduler leaves database %u, which is not in"
+                        " anomaly_detect.databases any more",
+                        MyDatabaseId));
     proc_exit(0);
 }
 
@@ -250,10 +302,14 @@ void report_version(Scheduler* scheduler, const char* version) {
 bool look(Scheduler* scheduler) {
     begin();
     if (is_in_the_way()) leave(scheduler);
+    leave_unwanted();
     scheduler->sleep = job_settings.poll_interval;
     const Extension extension = find_extension();
+    scheduler->extension = extension.id;
     if (extension.version != nullptr) report_version(scheduler, extension.version);
-    if (extension.schema != nullptr) {
+    if (extension.version != nullptr && !lock_extension(extension.id, false)) {
+        stop_workers(scheduler, "another session wants to drop the extension");
+    } else if (extension.schema != nullptr) {
         reap(scheduler, extension.schema);
         start_due(scheduler, extension.schema);
         look_after(scheduler, extension.schema);
@@ -263,11 +319,27 @@ bool look(Scheduler* scheduler) {
     return there;
 }
 
+/// Whether somebody waits for this process, or for its workers.
+bool is_waited_for(const Scheduler* scheduler) {
+    StartTransactionCommand();
+    const bool waited = is_in_the_way() || !lock_extension(scheduler->extension, false);
+    CommitTransactionCommand();
+    return waited;
+}
+
+/// Sleeps until the next look, but not so deeply that others would have to wait for it.
+void rest(const Scheduler* scheduler) {
+    for (long left = scheduler->sleep; left > 0; left -= kGlanceMs) {
+        if (sleep_for(left < kGlanceMs ? left : kGlanceMs)) return;
+        if (left > kGlanceMs && is_waited_for(scheduler)) return;
+    }
+}
+
 void set_up() {
     const auto set = [](const char* name, const char* value) {
         SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
     };
-    set("search_path", "pg_catalog");
+    set("search_path", "pg_catalog, pg_temp");
     set("default_transaction_read_only", "off");
     set("synchronous_commit", "local");  // a standby that hangs holds nothing up here
     set("lock_timeout", "2s");
@@ -277,7 +349,7 @@ void set_up() {
 }  // namespace
 
 Extension find_extension() {
-    Extension found = {nullptr, nullptr};
+    Extension found = {InvalidOid, nullptr, nullptr};
     Relation relation = table_open(ExtensionRelationId, AccessShareLock);
     ScanKeyData key;
     ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
@@ -286,6 +358,7 @@ Extension find_extension() {
     const HeapTuple tuple = systable_getnext(scan);
     if (HeapTupleIsValid(tuple)) {
         bool isnull = false;
+        found.id = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->oid;
         found.version = TextDatumGetCString(
             heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(relation), &isnull));
         if (strcmp(found.version, kVersion) == 0) {
@@ -296,6 +369,26 @@ Extension find_extension() {
     systable_endscan(scan);
     table_close(relation, AccessShareLock);
     return found;
+}
+
+namespace {
+
+LOCKTAG extension_lock(Oid id) {
+    LOCKTAG tag;
+    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, id, 0);
+    return tag;
+}
+
+}  // namespace
+
+void unlock_extension(Oid id) {
+    const LOCKTAG tag = extension_lock(id);
+    LockRelease(&tag, AccessShareLock, true);
+}
+
+bool lock_extension(Oid id, bool for_session) {
+    const LOCKTAG tag = extension_lock(id);
+    return LockAcquire(&tag, AccessShareLock, for_session, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 }  // namespace ad::pg
@@ -312,16 +405,18 @@ PGDLLEXPORT void _ad_scheduler_main(Datum database) {
     pgstat_report_appname(MyBgworkerEntry->bgw_name);
     if (!announce_scheduler()) proc_exit(0);
     set_up();
-    Scheduler scheduler = {nullptr, 0, false, 0, GetCurrentTimestamp(), false, 0};
+    Scheduler scheduler = {};
     scheduler.workers = static_cast<Worker*>(MemoryContextAlloc(
         TopMemoryContext, sizeof(Worker) * static_cast<std::size_t>(max_worker_processes)));
+    scheduler.served =
+        static_cast<Oid*>(MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * kMaxServed));
     for (;;) {
         handle_signals();
         if (!look(&scheduler)) {
             announce_absence();
             proc_exit(0);
         }
-        sleep_for(scheduler.sleep);
+        rest(&scheduler);
     }
 }
 }

@@ -151,8 +151,13 @@ GRANT SELECT, INSERT, DELETE ON model_registry TO PUBLIC;
 GRANT UPDATE (performance_metrics, updated_at, is_active, description, status, aliases, metadata)
     ON model_registry TO PUBLIC;
 GRANT SELECT, INSERT, DELETE ON model_artifacts, model_feature_stats TO PUBLIC;
-GRANT SELECT, INSERT, UPDATE, DELETE ON anomaly_detection_runs TO PUBLIC;
-GRANT SELECT, INSERT, DELETE ON anomaly_detection_results TO PUBLIC;
+GRANT SELECT, DELETE ON anomaly_detection_runs TO PUBLIC;
+GRANT UPDATE (source_table, model_id, source_oid, model_created_at, where_clause, options, status, attempt, started_at, finished_at,
+    estimated_records, processed_records, skipped_records, anomalies_found, batches, watermark_from, watermark_to, last_key, error,
+    sqlstate, pid, scheduled_for, late_records, dead_letters, alerts)
+    ON anomaly_detection_runs TO PUBLIC;
+GRANT SELECT, DELETE ON anomaly_detection_results TO PUBLIC;
+-- INSERT is granted with the tables of jobs
 
 SELECT pg_extension_config_dump('model_registry', '');
 SELECT pg_extension_config_dump('model_artifacts', '');

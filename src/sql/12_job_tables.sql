@@ -39,7 +39,7 @@ COMMENT ON COLUMN anomaly_detection_jobs.watermark IS 'value of watermark_column
 COMMENT ON COLUMN anomaly_detection_jobs.watermark_state IS
 'which transactions the last runs saw: tells rows that came behind the watermark from those that are scored';
 COMMENT ON COLUMN anomaly_detection_jobs.failed_attempts IS 'of the run that is to be repeated';
-COMMENT ON COLUMN anomaly_detection_jobs.skipped_runs IS 'times that passed while an earlier run went on';
+COMMENT ON COLUMN anomaly_detection_jobs.skipped_runs IS 'runs during which times of the schedule passed that were skipped';
 COMMENT ON COLUMN anomaly_detection_jobs.waiting_for IS 'why a run that is due has not been started, or what the last one found nothing for';
 
 CREATE TABLE anomaly_detection_dead_letters (
@@ -101,8 +101,8 @@ CREATE INDEX anomaly_detection_outbox_waiting ON anomaly_detection_outbox (id) W
 COMMENT ON TABLE anomaly_detection_outbox IS
 'one message for each alert, written with it, for whoever delivers them; NOTIFY only says that there is one';
 
--- What is written is always the writer's own. A job is read and removed by whoever may see it; changed
--- only by who has the privileges of its owner, as which it runs.
+-- What is written is always the writer's own. A job is read by whoever may see it; changed only by who
+-- has the privileges of its owner, as which it runs; removed by ad_unschedule.
 CREATE FUNCTION _ad_is_member(owner oid) RETURNS boolean
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 RETURN pg_catalog.pg_has_role(owner, 'USAGE');
@@ -110,9 +110,10 @@ COMMENT ON FUNCTION _ad_is_member(oid) IS 'whether the current user has the priv
 
 ALTER TABLE anomaly_detection_jobs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY owner_reads ON anomaly_detection_jobs FOR SELECT USING (_ad_may_see(owner));
-CREATE POLICY owner_makes ON anomaly_detection_jobs FOR INSERT WITH CHECK (owner = current_user::regrole);
+CREATE POLICY owner_makes ON anomaly_detection_jobs FOR INSERT WITH CHECK (owner::oid = current_user::regrole::oid);
 CREATE POLICY owner_changes ON anomaly_detection_jobs FOR UPDATE USING (_ad_is_member(owner));
-CREATE POLICY owner_removes ON anomaly_detection_jobs FOR DELETE USING (_ad_may_see(owner));
+CREATE POLICY of_own_job ON anomaly_detection_runs AS RESTRICTIVE FOR INSERT WITH CHECK (job_id IS NULL OR EXISTS (
+    SELECT FROM anomaly_detection_jobs j WHERE j.id = job_id AND j.owner::oid = current_user::regrole::oid));
 
 DO $$
 DECLARE
@@ -123,17 +124,35 @@ BEGIN
         EXECUTE format('CREATE POLICY owner_access ON anomaly_detection_%s USING (_ad_may_see(owner))
                         WITH CHECK (_ad_may_see(owner))', t);
         EXECUTE format('CREATE POLICY owner_makes ON anomaly_detection_%s AS RESTRICTIVE FOR INSERT
-                        WITH CHECK (owner = current_user::regrole)', t);
+                        WITH CHECK (owner::oid = current_user::regrole::oid)', t);
     END LOOP;
 END
 $$;
 
-GRANT SELECT, INSERT, DELETE ON anomaly_detection_jobs TO PUBLIC;
+-- Nobody chooses ids: who could, would take those that are next, or those of others' rows. The table of
+-- jobs admits no DELETE and no UPDATE as a whole, either of which is the privilege to lock it.
+DO $$
+DECLARE
+    g record;
+BEGIN
+    FOR g IN SELECT c.relname, string_agg(quote_ident(a.attname), ', ') AS columns
+             FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+             WHERE c.oid IN ('anomaly_detection_jobs'::regclass::oid, 'anomaly_detection_runs'::regclass::oid, 'anomaly_detection_results'::regclass::oid,
+                             'anomaly_detection_dead_letters'::regclass::oid, 'anomaly_detection_alerts'::regclass::oid, 'anomaly_detection_outbox'::regclass::oid)
+               AND a.attnum > 0 AND a.attname <> 'id'
+               -- of alerts the owner is written, as a scheduler raises them for him
+               AND (a.attname <> 'owner' OR c.relname IN ('anomaly_detection_alerts', 'anomaly_detection_outbox'))
+             GROUP BY c.relname LOOP
+        EXECUTE format('GRANT INSERT (%s) ON %I TO PUBLIC', g.columns, g.relname);
+    END LOOP;
+END
+$$;
+GRANT SELECT ON anomaly_detection_jobs TO PUBLIC;
 GRANT UPDATE (job_name, source_table, feature_columns, model_id, schedule_cron, last_run, next_run, is_active,
     configuration, timezone, search_path, watermark, watermark_state, last_status, last_error, failed_attempts,
     consecutive_failures, circuit_state, skipped_runs, waiting_for, last_alert, snoozed_until, suppressed_alerts)
     ON anomaly_detection_jobs TO PUBLIC;
-GRANT SELECT, INSERT, DELETE ON anomaly_detection_dead_letters, anomaly_detection_alerts, anomaly_detection_outbox TO PUBLIC;
+GRANT SELECT, DELETE ON anomaly_detection_dead_letters, anomaly_detection_alerts, anomaly_detection_outbox TO PUBLIC;
 GRANT UPDATE (run_id, payload, reason, sqlstate, attempts, last_attempt) ON anomaly_detection_dead_letters TO PUBLIC;
 GRANT UPDATE (status, note, closed_at) ON anomaly_detection_alerts TO PUBLIC;
 GRANT UPDATE (delivered_at, attempts, last_error) ON anomaly_detection_outbox TO PUBLIC;

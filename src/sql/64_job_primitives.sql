@@ -20,10 +20,10 @@ COMMENT ON FUNCTION _ad_unlock_job() IS 'gives up a lock that was taken for the 
 
 CREATE FUNCTION _ad_running_jobs(jobs regclass, OUT job_id bigint, OUT pid integer) RETURNS SETOF record
 LANGUAGE sql STABLE STRICT ROWS 10
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT l.objid::bigint | (l.objsubid::bigint << 32), l.pid FROM pg_locks l
-    WHERE l.locktype = 'object' AND l.classid = jobs AND l.mode = 'ExclusiveLock' AND l.granted
+    WHERE l.locktype = 'object' AND l.classid = jobs::oid AND l.mode = 'ExclusiveLock' AND l.granted
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 $$;
 COMMENT ON FUNCTION _ad_running_jobs(regclass) IS 'jobs that run at this moment, each with its process';
@@ -50,7 +50,17 @@ CREATE FUNCTION _ad_wake_scheduler() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_wake_scheduler() IS 'has the launcher and the scheduler look when this transaction has committed';
 
-CREATE FUNCTION _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer)
+CREATE FUNCTION _ad_scheduler_state(OUT preloaded boolean, OUT launcher integer, OUT scheduler integer, OUT out_of_slots boolean)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION _ad_scheduler_state() IS 'process ids of the launcher and of the scheduler of this database';
+COMMENT ON FUNCTION _ad_scheduler_state() IS
+'process ids of the launcher and of the scheduler of this database; whether the launcher finds no free process for a scheduler';
 
+CREATE FUNCTION _ad_stop_run(job_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_stop_run(bigint) IS
+'ends the worker that runs a job, or cancels the statement of another session that does; for whoever sees the job';
+
+CREATE FUNCTION _ad_remove_job(job_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_remove_job(bigint) IS
+'deletes a job, for whoever sees it; a privilege to delete jobs would be one to lock the table';

@@ -2,13 +2,13 @@
 
 CREATE FUNCTION _ad_job_defaults(kind text) RETURNS jsonb
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_build_object(
         'where_clause', null,
-        'timeout', _ad_setting('anomaly_detect.job_timeout'),
-        'max_retries', _ad_setting('anomaly_detect.max_retries')::integer,
-        'retry_period', _ad_setting('anomaly_detect.retry_period'),
+        'timeout', @extschema@._ad_setting('anomaly_detect.job_timeout'::text),
+        'max_retries', @extschema@._ad_setting('anomaly_detect.max_retries'::text)::integer,
+        'retry_period', @extschema@._ad_setting('anomaly_detect.retry_period'::text),
         'overlap_policy', 'skip',
         'circuit_breaker_threshold', 5,
         'circuit_breaker_pause', '15 minutes')
@@ -53,7 +53,7 @@ DECLARE
 BEGIN
     BEGIN
         good := CASE kind
-            WHEN 'interval' THEN jsonb_typeof(found) = 'string' AND (found#>>'{}')::interval >= interval '0'
+            WHEN 'interval' THEN jsonb_typeof(found) = 'string' AND _ad_interval(found#>>'{}') IS NOT NULL
             WHEN 'count' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::integer >= 0
             WHEN 'size' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::bigint >= 1
             WHEN 'seed' THEN jsonb_typeof(found) = 'number' AND (found#>>'{}')::bigint IS NOT NULL
@@ -66,7 +66,7 @@ BEGIN
     IF good IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid value % for "%"', found, key
             USING ERRCODE = 'invalid_parameter_value', HINT = CASE kind
-                WHEN 'interval' THEN 'It is an interval of zero or more, for example "5 minutes".'
+                WHEN 'interval' THEN 'It is an interval of up to 100 years, zero included, for example "5 minutes".'
                 WHEN 'count' THEN 'It is an integer of zero or more.'
                 WHEN 'size' THEN 'It is an integer of one or more.'
                 WHEN 'seed' THEN 'It is an integer.'
@@ -417,7 +417,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    -- locked, so that a batch of a run that goes on comes before or after
+    -- locked, so that the end of a batch comes before or after
     job anomaly_detection_jobs := (SELECT j FROM anomaly_detection_jobs j WHERE j.id = (_ad_find_job(_ad_alter_job.job_name)).id FOR UPDATE);
     followed text;
 BEGIN

@@ -1,28 +1,5 @@
 -- Stopping, pausing and quieting jobs.
 
-CREATE FUNCTION _ad_stop_run(job anomaly_detection_jobs) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-DECLARE
-    process integer := (SELECT r.pid FROM _ad_running_jobs('anomaly_detection_jobs') r WHERE r.job_id = job.id);
-BEGIN
-    IF process IS NULL OR process = pg_backend_pid() THEN
-        RETURN;
-    END IF;
-    -- a worker is ours to end; a session in which someone called ad_run_job is only told to give up
-    IF EXISTS (SELECT FROM pg_stat_activity WHERE pid = process AND backend_type = 'anomaly_detect job') THEN
-        PERFORM pg_terminate_backend(process);
-    ELSE
-        PERFORM pg_cancel_backend(process);
-    END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'process %, which runs job "%", could not be stopped', process, job.job_name
-        USING DETAIL = 'It keeps nothing: what it does is rolled back when it finds that the job is gone.';
-END
-$$;
-COMMENT ON FUNCTION _ad_stop_run(anomaly_detection_jobs) IS 'stops the run of a job, if there is one';
-
 CREATE FUNCTION ad_unschedule(job_name text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -34,8 +11,8 @@ BEGIN
     IF job.id IS NULL THEN
         RETURN false;
     END IF;
-    PERFORM _ad_stop_run(job);
-    DELETE FROM anomaly_detection_jobs j WHERE j.id = job.id;
+    PERFORM _ad_stop_run(job.id);
+    PERFORM _ad_remove_job(job.id);
     UPDATE anomaly_detection_runs r SET status = 'failed', finished_at = clock_timestamp(), sqlstate = '57014', error = 'the job was unscheduled'
     WHERE r.job_id = job.id AND r.status = 'running';
     PERFORM _ad_wake_scheduler();
@@ -71,7 +48,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ad_pause_job(text) IS
-'has the scheduler start no more runs of a job; one that goes on is finished. False if it was paused before';
+'has the scheduler start no more runs of a job; one that goes on is finished, and not waited for. False if it was paused before';
 
 CREATE FUNCTION ad_resume_job(job_name text) RETURNS boolean
 LANGUAGE plpgsql

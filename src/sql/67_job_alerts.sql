@@ -2,18 +2,18 @@
 
 CREATE FUNCTION _ad_raise_alert(job anomaly_detection_jobs, alert anomaly_detection_alerts) RETURNS bigint
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    channel text := _ad_setting('anomaly_detect.notify_channel');
+    channel text := @extschema@._ad_setting('anomaly_detect.notify_channel'::text);
     outbox_id bigint;
 BEGIN
-    INSERT INTO anomaly_detection_alerts (job_id, job_name, run_id, kind, severity, message, source_table, model_id, anomalies,
+    INSERT INTO @extschema@.anomaly_detection_alerts (job_id, job_name, run_id, kind, severity, message, source_table, model_id, anomalies,
         max_score, max_confidence, result_ids, owner)
     VALUES (job.id, job.job_name, alert.run_id, alert.kind, alert.severity, alert.message, job.source_table, alert.model_id,
         alert.anomalies, alert.max_score, alert.max_confidence, coalesce(alert.result_ids, '{}'), job.owner)
     RETURNING * INTO alert;
-    INSERT INTO anomaly_detection_outbox (alert_id, job_id, payload, owner)
+    INSERT INTO @extschema@.anomaly_detection_outbox (alert_id, job_id, payload, owner)
     VALUES (alert.id, job.id, jsonb_strip_nulls(to_jsonb(alert)) - '{status,owner}'::text[], job.owner) RETURNING id INTO outbox_id;
     IF channel <> '' THEN
         -- everyone may listen: ids say nothing to who may not read the rows

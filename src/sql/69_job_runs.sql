@@ -4,7 +4,7 @@
 
 CREATE FUNCTION _ad_backoff(config jsonb, attempts integer) RETURNS interval
 LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN attempts < 1 THEN interval '0' ELSE
         least((config->>'retry_period')::interval * power(2, least(attempts, 20) - 1), greatest(interval '1 hour', (config->>'retry_period')::interval))
@@ -15,15 +15,15 @@ COMMENT ON FUNCTION _ad_backoff(jsonb, integer) IS
 
 CREATE FUNCTION _ad_log_failure(job anomaly_detection_jobs, message text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF job.circuit_state = 'open' THEN
-        PERFORM _ad_log(format('job "%s" has failed %s times in a row; the next try is at %s: %s', job.job_name, job.consecutive_failures, job.next_run, message));
+        PERFORM @extschema@._ad_log(format('job "%s" has failed %s times in a row; the next try is at %s: %s', job.job_name, job.consecutive_failures, job.next_run, message));
     ELSIF job.failed_attempts > 0 THEN
-        PERFORM _ad_log(format('job "%s" failed, attempt %s; it is repeated at %s: %s', job.job_name, job.failed_attempts, job.next_run, message));
+        PERFORM @extschema@._ad_log(format('job "%s" failed, attempt %s; it is repeated at %s: %s', job.job_name, job.failed_attempts, job.next_run, message));
     ELSE
-        PERFORM _ad_log(format('job "%s" failed and is not repeated before its next time, %s: %s', job.job_name, job.next_run, message));
+        PERFORM @extschema@._ad_log(format('job "%s" failed and is not repeated before its next time, %s: %s', job.job_name, job.next_run, message));
     END IF;
 END
 $$;
@@ -32,39 +32,39 @@ COMMENT ON FUNCTION _ad_log_failure(anomaly_detection_jobs, text) IS 'tells the 
 -- Called by the worker, as the owner, and by the scheduler for a worker that is no more.
 CREATE FUNCTION _ad_fail_job(job anomaly_detection_jobs, run_id bigint, state text, message text, interrupted boolean) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    config jsonb := _ad_job_defaults(job.kind) || jsonb_strip_nulls(job.configuration);
+    config jsonb := @extschema@._ad_job_defaults(job.kind) || jsonb_strip_nulls(job.configuration);
     was_open boolean := job.circuit_state <> 'closed';
-    alert anomaly_detection_alerts;
+    alert @extschema@.anomaly_detection_alerts;
 BEGIN
-    UPDATE anomaly_detection_runs r SET status = 'failed', error = message, sqlstate = state, finished_at = clock_timestamp()
+    UPDATE @extschema@.anomaly_detection_runs r SET status = 'failed', error = message, sqlstate = state, finished_at = clock_timestamp()
     WHERE r.id = run_id;
     job.failed_attempts := job.failed_attempts + 1;
     job.consecutive_failures := job.consecutive_failures + 1;
     IF was_open OR job.consecutive_failures >= nullif((config->>'circuit_breaker_threshold')::integer, 0) THEN
         job.circuit_state := 'open';
         job.failed_attempts := 0;
-        job.next_run := _ad_now() + (config->>'circuit_breaker_pause')::interval;
+        job.next_run := @extschema@._ad_now() + (config->>'circuit_breaker_pause')::interval;
     ELSIF job.failed_attempts <= (config->>'max_retries')::integer THEN
         -- what the run itself is not to blame for is repeated at once, the first time
-        job.next_run := _ad_now() + _ad_backoff(config, job.failed_attempts - interrupted::integer);
+        job.next_run := @extschema@._ad_now() + @extschema@._ad_backoff(config, job.failed_attempts - interrupted::integer);
     ELSE
         job.failed_attempts := 0;
-        job.next_run := _ad_next_run(job.schedule_cron, job.timezone, _ad_now());
+        job.next_run := @extschema@._ad_next_run(job.schedule_cron, job.timezone, @extschema@._ad_now());
     END IF;
-    UPDATE anomaly_detection_jobs j SET last_status = 'failed', last_error = message, failed_attempts = job.failed_attempts,
+    UPDATE @extschema@.anomaly_detection_jobs j SET last_status = 'failed', last_error = message, failed_attempts = job.failed_attempts,
         consecutive_failures = job.consecutive_failures, circuit_state = job.circuit_state, next_run = job.next_run, waiting_for = NULL
     WHERE j.id = job.id;
-    PERFORM _ad_log_failure(job, message);
+    PERFORM @extschema@._ad_log_failure(job, message);
     IF job.circuit_state = 'open' AND NOT was_open THEN
         alert.run_id := coalesce(run_id, 0);
         alert.kind := 'circuit_open';
         alert.severity := 'high';
         alert.message := format('job "%s" has failed %s times in a row and pauses until %s: %s', job.job_name,
             job.consecutive_failures, job.next_run, message);
-        PERFORM _ad_raise_alert(job, alert);
+        PERFORM @extschema@._ad_raise_alert(job, alert);
     END IF;
 END
 $$;
@@ -260,6 +260,25 @@ $$;
 COMMENT ON FUNCTION _ad_store_shadow(_ad_batch, text) IS
 'scores a batch with a second model, whose results are stored but count for nothing; its errors do no harm';
 
+-- A batch may take long, and whoever changes or pauses the job does not wait for it: the row is locked
+-- only at the end, and what was done by a row that is no longer true is undone and done again.
+CREATE FUNCTION _ad_claim_job(job anomaly_detection_jobs) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM anomaly_detection_jobs j
+    WHERE j.id = job.id AND j.source_table IS NOT DISTINCT FROM job.source_table AND j.feature_columns IS NOT DISTINCT FROM job.feature_columns
+      AND j.model_id IS NOT DISTINCT FROM job.model_id AND j.configuration = job.configuration AND j.timezone IS NOT DISTINCT FROM job.timezone
+      AND j.search_path = job.search_path AND j.watermark IS NOT DISTINCT FROM job.watermark AND j.watermark_state = job.watermark_state
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'job "%" was changed while a batch was scored', job.job_name USING ERRCODE = 'serialization_failure';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_claim_job(anomaly_detection_jobs) IS 'locks the row of a job; an error if it is not what a batch has gone by';
+
 CREATE FUNCTION _ad_detect_step(job anomaly_detection_jobs, run anomaly_detection_runs) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -270,6 +289,7 @@ DECLARE
     rules jsonb := _ad_alert_rules(config);
     b _ad_batch := _ad_prepare_batch(job, config, run.id);
     state jsonb := job.watermark_state;
+    job_as_read constant anomaly_detection_jobs := job;
     last_result bigint := CASE WHEN rules IS NOT NULL THEN _ad_last_result() END;
     bases text[] := '{}';
     behind record;
@@ -308,6 +328,7 @@ BEGIN
         run.dead_letters := run.dead_letters + figures.dead;
         PERFORM _ad_store_shadow(b, config->>'shadow_model') WHERE figures.scored > 0;
     END LOOP;
+    PERFORM _ad_claim_job(job_as_read);
     IF rules IS NOT NULL AND run.anomalies_found > (SELECT r.anomalies_found FROM anomaly_detection_runs r WHERE r.id = run.id) THEN
         run.alerts := run.alerts + _ad_alert(job, run.id, (b.chosen).model_id, rules, last_result);
     END IF;
@@ -342,8 +363,7 @@ DECLARE
     state text;
 BEGIN
     SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
-    -- Before the rows are read: what changes the job waits for the end of the batch.
-    SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = run.job_id AND j.owner = current_user::regrole FOR UPDATE;
+    SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = run.job_id AND j.owner::oid = current_user::regrole::oid;
     IF job.id IS NULL OR run.status <> 'running' THEN
         RAISE EXCEPTION 'the job of run % is gone', run_id USING ERRCODE = 'undefined_object';
     END IF;
@@ -363,12 +383,17 @@ BEGIN
             message := format('the run took longer than %s and was ended', time_limit);
         ELSIF state = '57014' AND NOT committing THEN
             RAISE;  -- the caller gave up
+        ELSIF state = '40001' AND job IS DISTINCT FROM (SELECT j FROM anomaly_detection_jobs j WHERE j.id = job.id) THEN
+            RETURN true;  -- changed meanwhile: once more, by what is true now
         END IF;
-        PERFORM _ad_fail_job(j, run.id, state, message, false) FROM anomaly_detection_jobs j WHERE j.id = job.id;
+        SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = job.id FOR UPDATE;
+        PERFORM _ad_fail_job(job, run.id, state, message, false) WHERE job.id IS NOT NULL;
         RETURN NULL;
     END;
     IF NOT more THEN
-        PERFORM _ad_finish_job(j, r) FROM anomaly_detection_jobs j, anomaly_detection_runs r WHERE j.id = job.id AND r.id = run.id;
+        SELECT * INTO job FROM anomaly_detection_jobs j WHERE j.id = job.id FOR UPDATE;
+        SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
+        PERFORM _ad_finish_job(job, run) WHERE job.id IS NOT NULL;
     END IF;
     RETURN more;
 END

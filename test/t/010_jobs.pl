@@ -131,6 +131,33 @@ cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_unschedule('stopped'))) }), '<', 5
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $process"), '15, 178: its run ends');
 is(sql(q(SELECT count(*) FROM anomaly_detection_runs WHERE status = 'running')), 0, 'and is recorded as ended');
 
+# Nobody waits for a batch in order to change or to pause a job; the batch is done again by what is true then.
+
+gated_job('changed', '@hourly', '"watermark_column": "id", "store": "all"');
+set_clock($node, '2100-03-05 19:30:00');
+as_worker(q(UPDATE anomaly_detection_jobs SET next_run = '2100-03-05 19:30:00' WHERE job_name = 'changed'));
+state('changed', q(state = 'running'), 'a batch goes on');
+cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_alter_job('changed', configuration => '{"raw_data": "none"}', watermark => '100'))) }), '<', 5, 'a job is altered meanwhile');
+cmp_ok(seconds_of(sub { as_worker(q(SELECT ad_pause_job('changed'))) }), '<', 5, 'and paused');
+gate('true');
+state('changed', q(state = 'paused' AND last_status = 'succeeded' AND watermark = '1000'), 'its run is finished');
+is(sql(q(SELECT count(*), min(source_record_id), count(raw_data) FROM anomaly_detection_results WHERE job_id = (SELECT id FROM anomaly_detection_jobs WHERE job_name = 'changed'))),
+	'900|101|0', 'as the job was altered');
+is(sql(q(SELECT status, batches, processed_records FROM anomaly_detection_runs ORDER BY id DESC LIMIT 1)), 'succeeded|1|900', 'by a run that counts what it stored');
+as_worker(q(SELECT ad_unschedule('changed')));
+
+# A member of the admin role has no privilege to end processes, nor has he need of one.
+
+sql(q(CREATE ROLE boss LOGIN; ALTER SYSTEM SET anomaly_detect.admin_role = 'boss'));
+gated_job('of worker', '@hourly', '"watermark_column": "id"');
+as_worker(q(UPDATE anomaly_detection_jobs SET next_run = '2100-03-05 19:30:00' WHERE job_name = 'of worker'));
+$node->reload;
+state('of worker', q(state = 'running'), 'a run goes on');
+$process = sql(q(SELECT pid FROM ad_job_status WHERE job_name = 'of worker'));
+is(sql(q(SET ROLE boss; SELECT ad_unschedule('of worker'))), 't', 'a member of the admin role unschedules a job of another');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $process"), 'its run ends');
+gate('true');
+
 # Cancel, pause, terminate
 
 gated_job('cancelled', '@hourly', '"max_retries": 1');
@@ -158,6 +185,17 @@ gated_job('endless', '@hourly', '"timeout": "400 ms", "max_retries": 0');
 set_clock($node, '2100-03-05 23:00:00');
 state('endless', q(last_status = 'failed' AND last_error = 'the run took longer than 400 ms and was ended'), 'a run that takes too long is ended');
 as_worker(q(SELECT ad_unschedule('endless')));
+as_worker(q(CREATE FUNCTION stubborn(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		LOOP
+			BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END;
+		END LOOP;
+	END $$;
+	SELECT ad_schedule('stubborn', 'readings', NULL, 'm', '@hourly', '{"where_clause": "stubborn(id)", "timeout": "400 ms", "max_retries": 0}');));
+set_clock($node, '2100-03-05 23:30:00');
+as_worker(q(UPDATE anomaly_detection_jobs SET next_run = '2100-03-05 23:30:00' WHERE job_name = 'stubborn'));
+state('stubborn', q(last_status = 'failed' AND last_error = 'the run took longer than 400 ms and was ended'), 'one that catches the cancellation, too, some seconds later');
+as_worker(q(SELECT ad_unschedule('stubborn')));
 
 # 11, 14: overlap
 
@@ -208,6 +246,46 @@ my ($fewest, $largest) = split /\|/, sql(q(SELECT min(n), max(n) FROM (SELECT co
 cmp_ok($largest - $fewest, '<=', 2, "busy jobs have as many turns as each other ($fewest to $largest)");
 as_worker(q(SELECT count(ad_unschedule('busy ' || i)) FROM generate_series(1, 8) i; SELECT ad_unschedule('rare')));
 
+# Nor do jobs of one role those of others, though it writes into their rows that they have waited for 6,800 years.
+
+sql(q(CREATE ROLE greedy LOGIN; GRANT ALL ON SCHEMA public TO greedy; GRANT SELECT ON readings TO greedy;));
+sql(q(SET ROLE greedy; SELECT ad_train('readings', '{a}', 'greedy', 'mad');
+	CREATE FUNCTION push(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		UPDATE public.anomaly_detection_jobs SET next_run = '4713-01-01 BC', last_run = NULL WHERE id IN (
+			SELECT id FROM public.anomaly_detection_jobs WHERE owner = 'greedy'::regrole FOR UPDATE SKIP LOCKED);
+		PERFORM pg_sleep(0.3);
+		RETURN true;
+	END $$;
+	SELECT count(ad_schedule('greedy ' || i, 'readings', NULL, 'greedy', '1 second', '{"where_clause": "CASE WHEN id = 1 THEN push(id) END", "overlap_policy": "queue", "alerts": false}')) FROM generate_series(1, 12) i;));
+set_clock($node, '2100-03-06 05:00:00');
+ok($node->poll_query_until('postgres', q(SELECT count(*) >= 4 FROM anomaly_detection_jobs WHERE next_run < '0001-01-01 BC')), 'a role has its jobs due for ever');
+as_worker(q(SELECT ad_schedule('modest', 'readings', NULL, 'm', '@yearly', '{"watermark_column": "id"}'); UPDATE anomaly_detection_jobs SET next_run = '2100-03-06 05:00:00' WHERE job_name = 'modest'));
+cmp_ok(seconds_of(sub { state('modest', q(last_status = 'succeeded'), 'a job of another role has its turn') }), '<', 5, 'soon');
+sql(q(SELECT count(ad_unschedule(job_name)) FROM anomaly_detection_jobs WHERE job_name <> 'hourly'));
+
+# Somebody who holds the runs locked makes no job a broken one.
+
+gated_job('held', '@yearly', '"watermark_column": "id"');
+as_worker(q(UPDATE anomaly_detection_jobs SET next_run = '2100-03-06 05:00:00' WHERE job_name = 'held'));
+state('held', q(state = 'running'), 'a run goes on');
+my $holder = query_in_background($node, 'holder', q(SET ROLE worker; BEGIN; LOCK TABLE anomaly_detection_runs IN SHARE MODE; SELECT pg_sleep(3); COMMIT;));
+wait_for_query($node, 'holder', 'pg_sleep');
+sql(q(SELECT pg_terminate_backend(pid) FROM ad_job_status WHERE job_name = 'held'));
+finish($holder);
+gate('true');
+ok($node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM anomaly_detection_runs r JOIN anomaly_detection_jobs j ON j.id = r.job_id
+	WHERE j.job_name = 'held' AND r.status = 'failed' AND r.error = 'the process of the run ended before its time')), 'the run is settled when the lock is gone');
+state('held', q(last_status = 'succeeded' AND state = 'scheduled'), 'and repeated');
+as_worker(q(SELECT ad_unschedule('held')));
+
+# A role may have settings that no run could do with.
+
+sql(q(ALTER ROLE worker SET default_transaction_read_only = on; ALTER ROLE worker SET row_security = off));
+sql(q(UPDATE anomaly_detection_jobs SET next_run = '2100-03-06 05:00:00', last_status = NULL WHERE job_name = 'hourly'));
+state('hourly', q(last_status = 'succeeded'), 'a job runs for a role whose transactions are read-only');
+sql(q(ALTER ROLE worker RESET ALL));
+
 # 12, 13, 16, 29, 290: the zone of a job, and its daylight saving
 
 as_worker(q(SELECT ad_schedule('berlin', 'readings', NULL, 'm', '30 2 * * *', '{"watermark_column": "id"}', 'Europe/Berlin');
@@ -244,6 +322,35 @@ $node->safe_psql('template1', q(ALTER DATABASE postgres RESET ALL; ALTER ROLE wo
 state('hourly', q(last_status = 'succeeded' AND last_run = '2100-11-02 00:00:00+00'), '20, 2147: a job runs');
 is(sql('SELECT count(*) FROM captured'), 0, 'and nothing of ours calls what is not ours');
 
+# What fits better than what pg_catalog has, in the schema of the extension: found by nothing that a superuser runs
+
+sql(q(CREATE ROLE intruder; GRANT CREATE ON SCHEMA public TO intruder; CREATE TABLE caught (by text); GRANT INSERT ON caught TO PUBLIC));
+for my $pair (['oid', 'regrole'], ['oid', 'regclass'], ['bigint', 'integer'], ['integer', 'bigint'], ['bigint', 'smallint'])
+{
+	for my $op (qw(= <> < > <= >=))
+	{
+		my $name = 'trap_' . { '=' => 'eq', '<>' => 'ne', '<' => 'lt', '>' => 'gt', '<=' => 'le', '>=' => 'ge' }->{$op};
+		sql(qq(SET ROLE intruder; CREATE FUNCTION public.$name($pair->[0], $pair->[1]) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS 'BEGIN
+			INSERT INTO public.caught SELECT backend_type FROM pg_stat_activity WHERE pid = pg_backend_pid(); RETURN \$1::bigint $op \$2::bigint; END';
+			CREATE OPERATOR public.$op (FUNCTION = public.$name, LEFTARG = $pair->[0], RIGHTARG = $pair->[1])));
+	}
+}
+sql(q(SET ROLE intruder; CREATE FUNCTION public.format(text, bigint, text) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN
+		INSERT INTO public.caught VALUES ('anomaly_detect scheduler'); RETURN ''; END $$;
+	CREATE FUNCTION public._ad_setting(name varchar) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN
+		INSERT INTO public.caught VALUES ('anomaly_detect scheduler'); RETURN 'on'; END $$;));
+gated_job('reaped', '@yearly', '"watermark_column": "id"');
+as_worker(q(UPDATE anomaly_detection_jobs SET next_run = '2100-11-02 00:00:00' WHERE job_name = 'reaped';
+	INSERT INTO anomaly_detection_jobs (job_name, source_table, schedule_cron, next_run, configuration) VALUES ('odd', 'public.readings', 'nonsense', '2100-11-02 00:00', '{"retention": "300000 years", "retry_period": "300000 years"}')));
+state('reaped', q(state = 'running'), 'a run goes on');
+sql(q(SELECT pg_terminate_backend(pid) FROM ad_job_status WHERE job_name = 'reaped'));
+gate('true');
+state('reaped', q(last_status = 'succeeded'), 'it is repeated after its process was ended');
+state('odd', q(state = 'paused'), 'a row that is broken is paused');
+pass('pruned ' . sql(q(SELECT _ad_prune_history())));
+is(sql(q(SELECT count(*) FROM caught WHERE by = 'anomaly_detect scheduler')), 0, 'the scheduler calls nothing of the schema that was not asked for');
+sql(q(DROP OWNED BY intruder; SELECT ad_unschedule(j) FROM unnest('{reaped,odd}'::text[]) j));
+
 # Jobs of superusers
 
 sql(q(SELECT ad_train('readings', '{a}', 'super', 'mad'); SELECT ad_schedule('super', 'readings', NULL, 'super', '@hourly', '{"watermark_column": "id"}')));
@@ -260,7 +367,7 @@ sql(q(SELECT ad_unschedule('super')));
 sql(q(ALTER SYSTEM SET anomaly_detect.launch_active_jobs = off));
 set_clock($node, '2100-11-02 02:00:00');
 sleep 0.5;
-state('hourly', q(state = 'due' AND last_run = '2100-11-02 01:00:00+00'), 'launch_active_jobs = off: a job waits');
+state('hourly', q(state = 'due' AND last_run = '2100-11-02 01:00:00+00' AND waiting_for = 'anomaly_detect.launch_active_jobs is off'), 'launch_active_jobs = off: a job waits, and says so');
 sql(q(ALTER SYSTEM RESET anomaly_detect.launch_active_jobs));
 $node->reload;
 state('hourly', q(last_run = '2100-11-02 02:00:00+00'), 'and runs when it is on');
@@ -294,6 +401,15 @@ my $old = pid('scheduler');
 cmp_ok(sql(q(SELECT _ad_prune_history())), '>=', 1, 'what is older than it is to be kept is deleted');
 is(sql(q(SELECT count(*) FROM anomaly_detection_runs WHERE finished_at < now() - interval '30 days')), 0, 'runs are');
 is(sql(q(SELECT count(*) FROM anomaly_detection_results WHERE source_table = 'x')), 0, 'results are');
+
+# More than a portion is deleted at once
+
+sql(q(INSERT INTO anomaly_detection_results (source_table, detection_timestamp, is_anomaly, anomaly_score, confidence, model_id, algorithm, source_record_key, run_id, p_value, threshold)
+	SELECT 'x', now() - interval '2 days', true, 1, 1, 'x', 'x', '{}', 1, 0, 0 FROM generate_series(1, 25000);
+	SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'anomaly_detect scheduler'));
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM anomaly_detection_results WHERE source_table = 'x')), 'a scheduler that starts deletes all there is');
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'anomaly_detect scheduler')), 'it is there');
+$old = pid('scheduler');
 
 # 7, 252, 415: the files of another version
 

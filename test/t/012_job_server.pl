@@ -40,16 +40,48 @@ schedulers_are('postgres renamed', 'the scheduler follows');
 cmp_ok(seconds_of(sub { sql('CREATE DATABASE copy TEMPLATE renamed') }), '<', 5, 'nor is CREATE DATABASE TEMPLATE');
 sql('DROP DATABASE renamed');
 schedulers_are('copy postgres', 'nor DROP DATABASE; a copy of a database has a scheduler of its own');
-sql(q(ALTER SYSTEM SET anomaly_detect.databases = 'postgres'));
+is_failure($node, q(ALTER SYSTEM SET anomaly_detect.databases = 'App2,,'), qr/^22023\|invalid value for parameter "anomaly_detect.databases"/, 'a list that is none is refused');
+sql(q(ALTER SYSTEM SET anomaly_detect.databases = 'postgres,Other'));
 $node->reload;
+schedulers_are('postgres', 'a scheduler leaves when anomaly_detect.databases no longer has its database');
 sql('DROP DATABASE copy');
 sql(q(CREATE DATABASE other));
 sql('CREATE EXTENSION anomaly_detect', 'other');
 sleep 1;
 schedulers_are('postgres', 'anomaly_detect.databases narrows it');
-sql('DROP DATABASE other');
+sql('ALTER DATABASE other RENAME TO "Other"');
+schedulers_are('Other postgres', 'to names as they are');
+sql('DROP DATABASE "Other"');
 sql(q(ALTER SYSTEM RESET anomaly_detect.databases));
 $node->reload;
+
+# However seldom the scheduler looks, nobody has to wait for it
+
+sql(q(ALTER SYSTEM SET anomaly_detect.poll_interval = '60s'));
+$node->reload;
+sql('CREATE DATABASE seldom');
+sql('CREATE EXTENSION anomaly_detect', 'seldom');
+schedulers_are('postgres seldom', 'a scheduler that looks once a minute');
+sleep 1;
+cmp_ok(seconds_of(sub { sql('DROP DATABASE seldom') }), '<', 5, 'DROP DATABASE does not wait for its next look');
+sql(q(ALTER SYSTEM RESET anomaly_detect.poll_interval));
+$node->reload;
+
+# DROP EXTENSION during a run
+
+for my $try (1 .. 4)
+{
+	sql('CREATE DATABASE dropping');
+	sql('CREATE EXTENSION anomaly_detect; GRANT ALL ON SCHEMA public TO worker', 'dropping');
+	make_readings($node, 2000, 'dropping');
+	sql(q(GRANT SELECT ON readings TO worker; SET ROLE worker; SELECT ad_train('readings', '{a,b}', 'd', 'mad');
+		SELECT ad_schedule('dropping', 'readings', NULL, 'd', '1 second', '{"watermark_column": "id", "store": "all", "batch_size": 1, "alerts": false}')), 'dropping');
+	job_state($node, 'dropping', q(state = 'running'), 'a run goes on', 'dropping');
+	sleep 0.05 * $try;
+	my $took = seconds_of(sub { is_failure($node, 'DROP EXTENSION anomaly_detect', '', 'DROP EXTENSION during a run does not deadlock', database => 'dropping') });
+	cmp_ok($took, '<', 5, sprintf('it does not wait for its end (%.1f s)', $took));
+	sql('DROP DATABASE dropping');
+}
 
 # 9: no process is left
 
