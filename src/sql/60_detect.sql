@@ -187,13 +187,10 @@ BEGIN
     IF source = 'anomaly_detection_results'::regclass THEN
         RAISE EXCEPTION 'batches over % would read what they store', source
             USING ERRCODE = 'feature_not_supported', HINT = 'Use ad_detect, which reads what was there when it began.';
-    ELSIF _ad_has_heirs(source) OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = source AND i.indisunique AND i.indpred IS NULL
-                   AND i.indnkeyatts = cardinality(keys)
-                   AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = source AND a.attnotnull
-                             AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) ORDER BY 1) = ARRAY(SELECT k FROM unnest(keys) k ORDER BY 1)) THEN
+    ELSIF NOT _ad_is_unique(source, keys) THEN
         RAISE EXCEPTION 'relation % has no unique index on the key (%), without null', source, array_to_string(keys, ', ')
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Batches follow the order of such a key. Use ad_detect, or create the index.';
+                  HINT = 'Batches follow the order of such a key. Use ad_detect, or create the index: valid, not partial or deferrable, of columns that are NOT NULL, with their collations.';
     END IF;
     -- Of callers that come at once, one makes the run and the others find it.
     PERFORM pg_advisory_xact_lock(hashtextextended(format('anomaly_detect batches %s %s', source::oid, chosen.model_id), 0));
