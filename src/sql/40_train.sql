@@ -179,7 +179,7 @@ DECLARE
     new_id text;
 BEGIN
     -- Serialises trainings of one name, so that versions are consecutive.
-    PERFORM pg_advisory_xact_lock(hashtextextended('anomaly_detect model ' || model_name, 0));
+    PERFORM _ad_lock_name(model_name);
     IF EXISTS (SELECT FROM model_registry r WHERE r.name = model_name AND r.owner <> current_user::regrole) THEN
         RAISE EXCEPTION 'model name "%" is in use by another role', model_name
             USING ERRCODE = 'duplicate_object', HINT = 'Choose another name, or train it as that role.';
@@ -204,13 +204,8 @@ BEGIN
              WHERE a.key IN ('fitted_rows', 'calibration_scores', 'chosen', 'partition_by', 'entities', 'entities_without_model')
                AND a.value <> 'null'));
     EXCEPTION WHEN unique_violation THEN
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            RAISE EXCEPTION 'could not serialize access to model "%"', model_name
-                USING ERRCODE = 'serialization_failure',
-                      HINT = 'Another transaction trained it since this one began, or the name is in use by another role.';
-        END IF;
-        RAISE EXCEPTION 'model name "%" is in use by another role', model_name
-            USING ERRCODE = 'duplicate_object', HINT = 'Choose another name.';
+        RAISE EXCEPTION 'could not serialize access to model "%"', model_name
+            USING ERRCODE = 'serialization_failure', HINT = 'Another transaction trained it since this one began.';
     END;
     -- what a version of this id left that was deleted from the registry by hand
     DELETE FROM model_artifacts a WHERE a.model_id = new_id;
