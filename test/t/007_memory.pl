@@ -39,6 +39,10 @@ for my $case (
 	[ 'ad_detect that stores them by INSERT',
 	  q(SET client_min_messages = warning; CREATE OR REPLACE RULE deleted AS ON DELETE TO anomaly_detection_results DO ALSO NOTHING;
 	  SELECT ad_detect('readings', NULL, 'm', 'id <= %d', options => '{"raw_data": "all"}')), 50_000 ],
+	[ 'ad_score of two types of rows in turn',
+	  q(SELECT sum(ad_score('m', CASE WHEN id % 2 = 0 THEN x ELSE y END)) FROM generate_series(1, %d) id,
+	  (SELECT q AS x FROM (SELECT 1::float8 AS a, 2::float8 AS b, '' AS c) q OFFSET 0) p,
+	  (SELECT q AS y FROM (SELECT 1::float8 AS a, 2::float8 AS b, '' AS c, 3 AS d) q OFFSET 0) z), 50_000 ],
 	[ 'ad_score', q(SELECT sum(ad_score('m', r)) FROM readings r WHERE id <= %d) ])
 {
 	my ($what, $query, $rows) = @$case;
