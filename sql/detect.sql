@@ -152,6 +152,7 @@ CALL ad_detect_batches('s', model_id => 'm', options => '{"id_column": "v"}');
 CALL ad_detect_batches('by_view', model_id => 'm', options => '{"id_column": "n"}');
 BEGIN;
 CALL ad_detect_batches('s', model_id => 'm');
+\echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
 --

@@ -6,6 +6,7 @@
 #include "result_writer.hpp"
 
 extern "C" {
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -294,5 +295,12 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     list_batches(detection);
     SPI_finish();
     return static_cast<Datum>(0);
+}
+
+/// _ad_in_transaction_block() RETURNS boolean
+PG_FUNCTION_INFO_V1(_ad_in_transaction_block);
+PGDLLEXPORT Datum _ad_in_transaction_block(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
+    PG_RETURN_BOOL(IsTransactionBlock());
 }
 }

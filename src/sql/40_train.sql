@@ -354,6 +354,21 @@ END;
 COMMENT ON FUNCTION ad_train(regclass, text[], text, text, jsonb, text, text, jsonb, jsonb, text, text[], text, tstzrange[], bigint, bigint, boolean, text) IS
 'learns a model from the columns of a source, stores it as a new version and returns its model_id';
 
+CREATE FUNCTION _ad_check_names(features text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    twice text := (SELECT f FROM unnest(features) f GROUP BY f HAVING count(f) > 1 ORDER BY f LIMIT 1);
+BEGIN
+    IF twice IS NOT NULL THEN
+        RAISE EXCEPTION 'feature "%" is named twice', twice
+            USING ERRCODE = 'duplicate_column', HINT = 'Name each column of the array once.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_names(text[]) IS 'refuses names of the columns of an array that are not distinct';
+
 CREATE FUNCTION ad_train_data(
     training_data float8[], features text[] DEFAULT NULL, model_name text DEFAULT 'data',
     algorithm text DEFAULT NULL, parameters jsonb DEFAULT '{}', description text DEFAULT NULL,
@@ -368,6 +383,7 @@ DECLARE
     model bytea;
 BEGIN
     PERFORM _ad_check_training(model_name);
+    PERFORM _ad_check_names(features);
     model := _ad_fit_array(
         _ad_fit_options(algorithm, parameters, preprocess, threshold, features, NULL, sample_size, random_seed),
         coalesce(training_data, '{}'));

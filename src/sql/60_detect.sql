@@ -172,6 +172,10 @@ END;
 COMMENT ON FUNCTION ad_detect(regclass, text[], text, text, integer, jsonb) IS
 'scores a source and stores the verdicts, in one transaction; returns the figures of the run';
 
+CREATE FUNCTION _ad_in_transaction_block() RETURNS boolean
+LANGUAGE c STABLE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_in_transaction_block() IS 'whether the session is between BEGIN and COMMIT, so that no procedure may commit';
+
 CREATE FUNCTION _ad_open_run(
     source regclass, feature_columns text[], model text, condition text, batch_size integer, options jsonb
 ) RETURNS bigint
@@ -184,7 +188,10 @@ DECLARE
     keys text[] := _ad_record_key(source, checked->>'id_column');
     run_id bigint;
 BEGIN
-    IF source = 'anomaly_detection_results'::regclass THEN
+    IF _ad_in_transaction_block() THEN
+        RAISE EXCEPTION 'ad_detect_batches cannot run inside a transaction block'
+            USING ERRCODE = 'invalid_transaction_termination', HINT = 'It commits each batch; ad_detect is one transaction.';
+    ELSIF source = 'anomaly_detection_results'::regclass THEN
         RAISE EXCEPTION 'batches over % would read what they store', source
             USING ERRCODE = 'feature_not_supported', HINT = 'Use ad_detect, which reads what was there when it began.';
     ELSIF NOT _ad_is_unique(source, keys) THEN
@@ -297,8 +304,9 @@ DECLARE
 BEGIN
     SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
     RAISE EXCEPTION USING MESSAGE = run.error, ERRCODE = run.sqlstate,
-        DETAIL = format('Run %s has stored %s rows and stands where its last batch ended.', run_id, run.processed_records),
-        HINT = 'Repeat the call to resume it.';
+        DETAIL = format('Run %s has processed %s rows and stands where its last batch ended.', run_id, run.processed_records),
+        HINT = CASE WHEN EXISTS (SELECT FROM model_registry m WHERE m.model_id = run.model_id AND m.created_at = run.model_created_at)
+                    THEN 'Repeat the call to resume it.' ELSE 'Its model is gone: begin a new run with another.' END;
 END
 $$;
 COMMENT ON FUNCTION _ad_raise_failure(bigint) IS 'raises the error that a run ended with';
