@@ -152,6 +152,7 @@ CALL ad_detect_batches('s', model_id => 'm', options => '{"id_column": "v"}');
 CALL ad_detect_batches('by_view', model_id => 'm', options => '{"id_column": "n"}');
 BEGIN;
 CALL ad_detect_batches('s', model_id => 'm');
+\echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
 --
@@ -255,6 +256,29 @@ SELECT ad_train('parent', '{v}', 'parent', 'mad');
 CALL ad_detect_batches('parent', model_id => 'parent');
 CALL ad_detect_batches('parent', model_id => 'parent', options => '{"id_column": "id"}');
 SELECT ad_detect('parent', model_id => 'parent', options => '{"id_column": "id"}')->'processed_records' AS both;
+
+-- Nor does every unique index make rows distinct: one that is not valid, partial, on an expression, of another equality, or
+-- checked late. One that does is enough.
+CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+CREATE TABLE loose (id int NOT NULL, name text COLLATE blind NOT NULL, v float8, later int GENERATED ALWAYS AS IDENTITY UNIQUE DEFERRABLE);
+INSERT INTO loose SELECT i / 2, CASE WHEN i % 2 = 0 THEN 'n' ELSE 'N' END || i / 2, i FROM generate_series(0, 99) i;
+CREATE UNIQUE INDEX CONCURRENTLY not_valid ON loose (id);
+CREATE UNIQUE INDEX ON loose (name COLLATE "C");
+CREATE UNIQUE INDEX ON loose (id) WHERE v < 1;
+CREATE UNIQUE INDEX ON loose ((v::int), id);
+SELECT ad_train('loose', '{v}', 'loose', 'mad');
+CALL ad_detect_batches('loose', model_id => 'loose', batch_size => 7, options => '{"id_column": "id"}');
+CALL ad_detect_batches('loose', model_id => 'loose', batch_size => 7, options => '{"id_column": "name"}');
+CALL ad_detect_batches('loose', model_id => 'loose', batch_size => 7, options => '{"id_column": "later"}');
+CREATE UNIQUE INDEX ON loose (later) INCLUDE (v);
+CALL ad_detect_batches('loose', model_id => 'loose', batch_size => 7, options => '{"id_column": "later"}') \gset
+SELECT :'result'::jsonb->'processed_records' AS all_rows;
+-- The primary key of a partitioned table holds when every partition has one.
+CREATE TABLE parts (id int NOT NULL, v float8) PARTITION BY LIST (id);
+CREATE TABLE part PARTITION OF parts DEFAULT;
+INSERT INTO parts VALUES (1, 1), (1, 2);
+ALTER TABLE ONLY parts ADD PRIMARY KEY (id);
+SELECT ad_detect('parts', model_id => 'loose');
 
 -- A run is resumed on the table that it began with, not on one of the same name.
 INSERT INTO stop_at VALUES (5);

@@ -30,7 +30,7 @@ SELECT ad_train('t', '{a,b}', 'm'), ad_train('t', '{a,c}', 'categories');
 SELECT fails($$SELECT ad_train('t', '{a}', algorithm => 'forest')$$);
 SELECT fails(format('SELECT ad_train(%L, %L, %L, NULL, %L)', 't', '{a}', 'x', p)) FROM unnest(ARRAY[
     '{"trees": 10}', '{"n_estimators": 0}', '{"n_estimators": 1e9}', '{"n_estimators": "many"}', '{"n_estimators": 1.5}',
-    '{"n_estimators": null}', '{"bootstrap": 1}', '[]', '"x"', '{"contamination": 0.6}', '{"contamination": "some"}']) p;
+    '{"n_estimators": 1e400}', '{"n_estimators": null}', '{"bootstrap": 1}', '[]', '"x"', '{"contamination": 0.6}', '{"contamination": "some"}']) p;
 SELECT fails($$SELECT ad_train('t', '{a}', 'x', 'mad', '{"n_estimators": 10}')$$);
 SELECT fails(format('SELECT ad_train(%L, %L, %L, threshold => %L)', 't', '{a}', 'x', p)) FROM unnest(ARRAY[
     '{"method": "magic"}', '{"value": 1}', '{"method": "quantile"}', '{"method": "quantile", "value": 2}', '{"method": "auto", "value": 1}',
@@ -168,6 +168,8 @@ SELECT check_name, status, detail FROM ad_validate(NULL);
 SELECT fails('SELECT ' || s) FROM unnest(ARRAY[
     $$ad_detect_data('{}')$$, $$ad_detect_data('{1,2}')$$, $$ad_detect_data('{{{1}}}')$$, $$ad_detect_data('{{1},{2}}', '{a,b}')$$,
     $$ad_detect_data('{{1},{2}}', model_id => 'm')$$, $$ad_detect_data('{{1,2}}', '{b,a}', model_id => 'm')$$,
+    $$ad_detect_data('{{1,2}}', NULL, 'mad', model_id => 'm')$$, $$ad_detect_data('{{1,2}}', NULL, NULL, '{"n_estimators": 5}', model_id => 'm')$$,
+    $$ad_detect_data('{{1,2}}', '{a,a}')$$, $$ad_train_data('{{1,2,3}}', '{a,b,a}', 'x')$$, $$ad_summary('no such table')$$,
     $$ad_detect_data('{{1,2}}', model_id => 'categories')$$, $$ad_train_data('{{1}}', '{a,b}', 'x')$$, $$ad_train_data('{{NULL}}', NULL, 'x', 'mad', preprocess => '{"impute": "reject"}')$$]) s;
 
 --

@@ -96,9 +96,9 @@ FROM generate_series(0, 79) i, CAST(i % 2 AS int) h;
 SELECT attname, ad_train('typed', '{x}', attname, 'mad', partition_by => ARRAY[attname::text]) IS NOT NULL AS trained FROM pg_attribute
 WHERE attrelid = 'typed'::regclass AND attnum > 2 ORDER BY attnum;
 -- Each half has 0 to 39 or 1000 to 1039: medians of 19.5 and 1019.5, which are both ordinary in their own. JSON has no
--- intervals, and keeps the padding of character(n).
+-- intervals.
 SELECT name, metadata->'entities' AS entities, (SELECT max(anomaly_score) < 2 FROM ad_scores('typed', model_id)) AS at_home,
-       CASE WHEN name NOT IN ('iv', 'ch') THEN (SELECT bool_and(ad_score(model_id, w) = ad_score(model_id, to_jsonb(w))) FROM typed w) END AS json
+       CASE WHEN name <> 'iv' THEN (SELECT bool_and(ad_score(model_id, w) = ad_score(model_id, to_jsonb(w))) FROM typed w) END AS json
 FROM model_registry WHERE source_table = 'partitions.typed' ORDER BY name COLLATE "C";
 -- Several columns
 SELECT ad_train('typed', '{x}', 'several', 'mad', partition_by => '{c,b,i8,e}');

@@ -68,6 +68,18 @@ INSERT INTO holder SELECT id + 2000, NULL, g FROM grown g WHERE id % 4 > 0;
 SELECT ad_train('grown', '{later,a}', 'later');
 SELECT count(grown) AS rows, count((grown).later) AS filled, bool_and(ad_explain('later', grown)::text = ad_explain('later', (grown).later, (grown).a)::text) AS same FROM holder;
 
+-- Trailing blanks of categories do not count: jsonb keeps the padding of character(n).
+CREATE TABLE padded AS SELECT i AS id, repeat('x', i % 3)::char(5) AS ch, repeat('y', i % 4) || repeat(' ', i % 2) AS tx FROM generate_series(1, 60) i;
+SELECT ad_train('padded', '{ch,tx}', 'padded', 'rare_category');
+SELECT bool_and(ad_score('padded', p) = ad_score('padded', ch, tx)) AS row_form, bool_and(ad_score('padded', to_jsonb(p)) = ad_score('padded', ch, tx)) AS json_form,
+       bool_and(ad_score('padded', rtrim(ch), rtrim(tx)) = ad_score('padded', ch, tx)) AS trimmed, bool_and(ad_score('padded', '?', tx) > ad_score('padded', ch, tx)) AS known FROM padded p;
+-- An interval has its seconds in jsonb.
+SELECT ad_train_data('{{0},{3600},{7200}}', '{span}', 'span', 'mad');
+SELECT ad_score('span', '{"span": 90000}'::jsonb) = ad_score('span', interval '1 day 1 hour') AS seconds;
+\set VERBOSITY default
+SELECT ad_score('span', jsonb_build_object('span', interval '1 day'));
+\set VERBOSITY terse
+
 -- Nothing in the place of a row
 SELECT ad_explain('m', NULL::t) = ad_explain('m', NULL, NULL, NULL, NULL, NULL) AS null_row, ad_score('m', ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::t) = ad_score('m', NULL::t) AS row_of_nulls;
 SELECT count(*) AS rows, bool_and(ad_explain('m', t)::text = ad_explain('m', a, c, n, ok, at)::text) AS same, bool_and((ad_score('m', t) = ad_score('m', NULL::t)) = (t.id IS NULL)) AS missing

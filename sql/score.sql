@@ -107,6 +107,29 @@ BEGIN;
 SELECT ad_activate('numbers@2');
 ROLLBACK;
 SELECT bool_and(ad_score('numbers', n) = ad_score('numbers@1', n)) AS rolled_back FROM n;
+-- What ROLLBACK TO undoes is undone for call sites as well, though the snapshot looks the same after it.
+CREATE FUNCTION score_of_eleven() RETURNS float8 LANGUAGE plpgsql AS 'BEGIN RETURN ad_score(''undone'', 11); END';
+CREATE TABLE scratch (i int);
+SELECT ad_train_data('{{0},{1},{2}}', NULL, 'undone', 'mad');
+BEGIN;
+SAVEPOINT trained;
+SELECT ad_train_data('{{10},{11},{12}}', NULL, 'undone', 'mad');
+SAVEPOINT written;
+INSERT INTO scratch VALUES (1);
+ROLLBACK TO written;
+SELECT score_of_eleven();
+ROLLBACK TO trained;
+SELECT score_of_eleven() = 10 / 1.4826::float8 AS by_hand;
+ROLLBACK;
+-- A domain may be checked while no snapshot is active: after the COMMIT of a procedure.
+CREATE DOMAIN calm AS float8 CHECK (ad_score('undone', value) < 10);
+DO $$
+BEGIN
+    COMMIT;
+    DECLARE v calm; BEGIN RAISE NOTICE 'null becomes the median: %', v IS NULL; END;
+    DECLARE v calm := 100; BEGIN RAISE NOTICE 'not reached'; END;
+END
+$$;
 -- A name that is dropped and used again is another model, even with the same version.
 SELECT ad_train_data('{{0},{1},{2}}', NULL, 'reused', 'mad');
 SELECT ad_score('reused@1', 1);

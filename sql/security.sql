@@ -42,6 +42,16 @@ SELECT ad_score('alice@1', 1);
 SELECT ad_train('bobs', model_name => 'shared name', algorithm => 'mad');
 SELECT ad_train('bobs', model_name => 'shared name', activate => false);
 \echo :LAST_ERROR_SQLSTATE
+-- So it does for who writes into the registry, and an alias is no number and on one version.
+INSERT INTO model_registry SELECT (jsonb_populate_record(r, '{"model_id": "alice@2", "name": "alice", "version": 2, "is_active": false}')).* FROM model_registry r WHERE name = 'bob';
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO model_registry SELECT (jsonb_populate_record(r, '{"model_id": "alice@7", "name": "alice", "version": 7, "aliases": ["1", "prod"]}')).* FROM model_registry r WHERE name = 'bob';
+INSERT INTO model_registry SELECT (jsonb_populate_record(r, '{"model_id": "bob@5", "version": 5, "is_active": false, "aliases": ["five"]}')).* FROM model_registry r WHERE name = 'bob';
+UPDATE model_registry SET aliases = '{prod,1}' WHERE model_id = 'bob@5';
+UPDATE model_registry SET aliases = '{five}' WHERE model_id = 'bob@1';
+SELECT ad_set_alias('bob', 'five', 1);
+SELECT model_id, aliases FROM model_registry ORDER BY version;
+SELECT ad_drop_model('bob@5');
 -- The source needs privileges of its own, for training as for scoring.
 SELECT ad_train('alices', model_name => 'theft');
 SELECT * FROM ad_scores('alices', 'bob');

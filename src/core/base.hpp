@@ -31,4 +31,19 @@ inline void poll() {
     if (poll_hook != nullptr) poll_hook();
 }
 
+/// Calls poll() once for so many values that were looked at, where a loop may be short or long.
+class Pacer {
+  public:
+    void work(std::size_t values) {
+        constexpr std::size_t kValues = 16384;
+        done_ += values;
+        if (done_ < kValues) return;
+        done_ = 0;
+        poll();
+    }
+
+  private:
+    std::size_t done_ = 0;
+};
+
 }  // namespace ad

@@ -36,8 +36,8 @@ class TreeBuilder {
         double log_volume = 0.0;
     };
 
-    Range range_of(std::uint32_t feature, const std::uint32_t* begin,
-                   const std::uint32_t* end) const {
+    Range range_of(std::uint32_t feature, const std::uint32_t* begin, const std::uint32_t* end) {
+        pacer_.work(static_cast<std::size_t>(end - begin));
         Range range;
         const double* values = sample_.column[feature];
         for (const std::uint32_t* row = begin; row != end; ++row) {
@@ -115,6 +115,7 @@ class TreeBuilder {
     Random random_;
     double samples_ = 0.0;
     ForestTree tree_;
+    Pacer pacer_;
 };
 
 std::vector<double> kurtosis_weights(const Columns& rows, const std::vector<std::uint32_t>& sample,

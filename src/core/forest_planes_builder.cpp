@@ -29,7 +29,7 @@ const float* PlaneBuilder::values(std::uint32_t local) {
     float* out = values_.data() + std::size_t{local} * sample_.size();
     if (taken_in_[local] != 0) return out;
     taken_in_[local] = 1;
-    work_ += sample_.size();
+    pacer_.work(sample_.size());
     const std::uint32_t feature = features_[local];
     const PlaneColumn& column = of_columns_[feature];
     for (std::size_t i = 0; i < sample_.size(); ++i) {
@@ -44,7 +44,7 @@ std::vector<double> PlaneBuilder::kurtosis_weights() {
     std::vector<double> weights;
     std::vector<double> column(sample_.size());
     for (std::uint32_t local = 0; local < features_.size(); ++local) {
-        if (local % 64 == 63) poll();
+        pacer_.work(sample_.size());
         const float* in = values(local);
         const bool category = is_category(local) && settings_.dimensions == 1;
         for (std::size_t i = 0; i < sample_.size(); ++i)
@@ -57,11 +57,7 @@ std::vector<double> PlaneBuilder::kurtosis_weights() {
 /// Grows the subtree of some rows. Of the columns, the first `usable` may vary here; one found
 /// constant moves behind them and stays there for the whole subtree.
 std::uint32_t PlaneBuilder::grow(Range rows, Place place, std::size_t usable) {
-    work_ += rows.size();
-    if (work_ > 16384) {
-        poll();
-        work_ = 0;
-    }
+    pacer_.work(rows.size());
     const auto i = static_cast<std::uint32_t>(tree_.nodes.size());
     tree_.reserve_node();
     const auto count = static_cast<double>(rows.size());
@@ -111,6 +107,7 @@ bool PlaneBuilder::find_best(Range rows, std::size_t& usable) {
         const std::size_t taken = settings_.dimensions == 1 ? attempt : 0;
         if (!propose(rows, taken, usable, next_)) break;
         const std::uint32_t local = draw_[taken];
+        pacer_.work(rows.size());
         const bool cut_well = next_.node.kind == PlaneNode::Kind::Subset
                                   ? cut_categories(criterion, rows, local, next_)
                                   : cut(criterion, next_);
@@ -125,7 +122,7 @@ bool PlaneBuilder::find_column(Range rows, std::size_t taken, std::size_t& usabl
         const std::size_t place = draw_.pick(taken, usable, random_);
         if (place == usable) return false;
         const float* column = values(draw_[place]);
-        work_ += rows.size();
+        pacer_.work(rows.size());
         float low = std::numeric_limits<float>::infinity();
         float high = -low;
         for (const std::uint32_t row : rows) {
@@ -174,6 +171,7 @@ void PlaneBuilder::propose_axis(Range rows, std::uint32_t local, Candidate& cand
 /// A term of the plane that goes through this column in a random direction, in units of the node's
 /// standard deviation. The column is told by its place in features_ for now.
 void PlaneBuilder::add_term(Range rows, std::uint32_t local, Candidate& candidate) {
+    pacer_.work(rows.size());
     const float* column = values(local);
     sorted_.clear();
     double mean = 0.0;
@@ -211,6 +209,7 @@ void PlaneBuilder::combine(Range rows, Candidate& candidate) {
     }
     candidate.sums.resize(rows.size());
     for (PlaneTerm& term : terms) {
+        pacer_.work(rows.size());
         const float* column = values(term.column);
         for (std::size_t i = 0; i < rows.size(); ++i) {
             const float value = column[rows[i]];

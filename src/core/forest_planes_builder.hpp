@@ -82,7 +82,7 @@ class PlaneBuilder {
     std::vector<std::uint32_t> aside_;
     std::vector<std::uint32_t> counts_;  ///< by category
     std::vector<Category> present_;
-    std::size_t work_ = 0;  ///< since the last poll
+    Pacer pacer_;
 };
 
 }  // namespace ad

@@ -178,6 +178,10 @@ Json parse_object(std::string_view text, std::string_view what) {
     Json value;
     try {
         value = Json::parse(text, refuse_deep);
+    } catch (const nlohmann::json::out_of_range&) {
+        throw InvalidParameter(
+            "a number in " + std::string(what) + " is out of range of double precision",
+            "The largest is about 1.8e308.");
     } catch (const nlohmann::json::exception& failure) {
         throw InvalidParameter(std::string(what) + " is not valid JSON: " + failure.what());
     }

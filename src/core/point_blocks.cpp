@@ -30,6 +30,7 @@ std::uint64_t PointBlocks::squares(std::size_t block, const double* query, doubl
 void PointBlocks::save(Writer& out) const {
     out.number(static_cast<std::uint32_t>(points_));
     for (std::size_t i = 0; i < points_; ++i) {
+        if (i % 1024 == 0) poll();
         for (std::size_t j = 0; j < columns_; ++j) out.number(at(i, j));
     }
 }

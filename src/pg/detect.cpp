@@ -6,6 +6,7 @@
 #include "result_writer.hpp"
 
 extern "C" {
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -211,8 +212,18 @@ void list_batches(const Detection* detection) {
     }
 }
 
+/// Keeps the key of the last row of a block for the end of the scan, when no row is.
+void remember_key(SourceScan* scan, Detection* detection) {
+    load_row(scan, scan->rows_in_block - 1);
+    MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
+    if (detection->last_key != 0) pfree(DatumGetPointer(detection->last_key));
+    detection->last_key = key_texts(scan);
+    MemoryContextSwitchTo(previous);
+}
+
 void detect_row(SourceScan* scan, int i, double score) {
     auto* detection = static_cast<Detection*>(scan->consumer);
+    if (detection->want_key && i == scan->rows_in_block - 1) remember_key(scan, detection);
     Batch& batch = detection->batches[detection->full];
     ++batch.records;
     if (!std::isnan(score)) {
@@ -225,23 +236,10 @@ void detect_row(SourceScan* scan, int i, double score) {
     if (++detection->full == Detection::kMaxBatches) halve_batches(detection);
 }
 
-/// Keeps the key of the last row of a block for the end of the scan, when no row is.
-void remember_key(SourceScan* scan, Detection* detection) {
-    if (!detection->want_key) return;
-    load_row(scan, scan->rows_in_block - 1);
-    MemoryContext const previous = MemoryContextSwitchTo(scan->memory);
-    if (detection->last_key != 0) pfree(DatumGetPointer(detection->last_key));
-    detection->last_key = key_texts(scan);
-    MemoryContextSwitchTo(previous);
-}
-
-void store_block(SourceScan* scan) {
+void store_results(SourceScan* scan) {
     auto* detection = static_cast<Detection*>(scan->consumer);
-    remember_key(scan, detection);
     if (detection->results != nullptr) write_results(detection->results);
 }
-
-void store_nothing(SourceScan*) {}
 
 }  // namespace
 
@@ -258,7 +256,6 @@ PGDLLEXPORT Datum _ad_score_rows(PG_FUNCTION_ARGS) {
     SourceScan* scan = make_scan(text_to_cstring(PG_GETARG_TEXT_PP(1)), extension_schema(fcinfo),
                                  PG_GETARG_ARRAYTYPE_P(2), true);
     scan->consume = list_row;
-    scan->end_block = store_nothing;
     scan->consumer = &list;
     const char* query = text_to_cstring(PG_GETARG_TEXT_PP(0));
     SPI_connect();
@@ -283,7 +280,7 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     SourceScan* scan = make_scan(text_to_cstring(PG_GETARG_TEXT_PP(1)), schema,
                                  PG_GETARG_ARRAYTYPE_P(3), keep_rows);
     scan->consume = detect_row;
-    scan->end_block = store_block;
+    scan->flush = store_results;
     scan->consumer = detection;
     const char* query = text_to_cstring(PG_GETARG_TEXT_PP(0));
     SPI_connect();
@@ -298,5 +295,12 @@ PGDLLEXPORT Datum _ad_detect_rows(PG_FUNCTION_ARGS) {
     list_batches(detection);
     SPI_finish();
     return static_cast<Datum>(0);
+}
+
+/// _ad_in_transaction_block() RETURNS boolean
+PG_FUNCTION_INFO_V1(_ad_in_transaction_block);
+PGDLLEXPORT Datum _ad_in_transaction_block(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
+    PG_RETURN_BOOL(IsTransactionBlock());
 }
 }

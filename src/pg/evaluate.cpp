@@ -67,8 +67,6 @@ void count_row(SourceScan* scan, int i, double score) {
                        Float8GetDatum(-score), false);
 }
 
-void end_block(SourceScan*) {}
-
 void advance(SortedScores* scores) {
     Datum value = 0;
     bool isnull;
@@ -119,7 +117,6 @@ PGDLLEXPORT Datum _ad_evaluate_rows(PG_FUNCTION_ARGS) {
     evaluation->labels = static_cast<bool*>(palloc(scan->block_rows));
     scan->accept = accept_labelled;
     scan->consume = count_row;
-    scan->end_block = end_block;
     scan->consumer = evaluation;
     const char* query = text_to_cstring(PG_GETARG_TEXT_PP(0));
     SPI_connect();

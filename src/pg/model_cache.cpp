@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "access/detoast.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -27,6 +28,14 @@ struct Cache {
     std::size_t bytes;
 };
 Cache cache;
+
+std::uint64_t ends = 0;  ///< of transactions, and of subtransactions that were rolled back
+
+void at_transaction_end(XactEvent, void*) { ++ends; }
+
+void at_subtransaction_end(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
+    if (event == SUBXACT_EVENT_ABORT_SUB) ++ends;
+}
 
 struct Version {
     char model_id[kMaxModelId];
@@ -176,14 +185,22 @@ CachedModel* load(const Version& version, const char* schema) {
 
 SnapshotMark mark_snapshot() {
     const Snapshot snapshot = GetActiveSnapshot();
-    return {snapshot->xmin, snapshot->xmax,
-            snapshot->xcnt + static_cast<std::uint32_t>(snapshot->subxcnt), snapshot->curcid,
-            GetUserId()};
+    return {snapshot->xmin,
+            snapshot->xmax,
+            snapshot->xcnt + static_cast<std::uint32_t>(snapshot->subxcnt),
+            snapshot->curcid,
+            GetUserId(),
+            ends};
 }
 
 bool same_snapshot(const SnapshotMark& a, const SnapshotMark& b) {
     return a.xmin == b.xmin && a.xmax == b.xmax && a.running == b.running &&
-           a.command == b.command && a.user == b.user;
+           a.command == b.command && a.user == b.user && a.ends == b.ends;
+}
+
+void watch_transactions() {
+    RegisterXactCallback(at_transaction_end, nullptr);
+    RegisterSubXactCallback(at_subtransaction_end, nullptr);
 }
 
 CachedModel* pin_model(const char* reference, Oid schema, MemoryContext holder) {

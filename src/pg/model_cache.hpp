@@ -24,17 +24,21 @@ struct CachedModel {
     CachedModel* next;  ///< in order of last use
 };
 
-/// What a reference meant depends on what the statement can see. Equal marks within a transaction
-/// mean equal snapshots.
+/// What a reference meant depends on what the statement can see. Equal marks mean equal snapshots:
+/// what was rolled back in between may differ between two that are alike in all else.
 struct SnapshotMark {
     TransactionId xmin;
     TransactionId xmax;
     std::uint32_t running;
     CommandId command;
     Oid user;
+    std::uint64_t ends;
 };
+/// There must be an active snapshot.
 SnapshotMark mark_snapshot();
 bool same_snapshot(const SnapshotMark& a, const SnapshotMark& b);
+/// Lets marks know what is rolled back. Called once, when the module is loaded.
+void watch_transactions();
 
 /// Finds the model that `reference` names for the current user and keeps it in memory until
 /// `holder` is reset. Raises undefined_object if there is none.

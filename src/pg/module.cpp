@@ -1,6 +1,7 @@
 #include "core/registry.hpp"
 
 #include "jobs.hpp"
+#include "model_cache.hpp"
 #include "module.hpp"
 #include "values.hpp"
 
@@ -97,6 +98,7 @@ extern "C" {
 PGDLLEXPORT void _PG_init(void) {
     ad::pg::define_settings();
     ad::poll_hook = ad::pg::poll_server;
+    ad::pg::watch_transactions();
     ad::pg::prepare_scheduling();
 }
 

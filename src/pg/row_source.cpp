@@ -69,9 +69,11 @@ int find_attribute(TupleDesc descriptor, const char* name) {
     return -1;
 }
 
-/// Maps features to the columns of a row type by name.
+/// Maps features to the columns of a row type by name. One call may see many types in turn.
 void map_columns(RowSource* source, HeapTupleHeader row) {
-    MemoryContext const previous = MemoryContextSwitchTo(source->context);
+    source->descriptor = nullptr;
+    MemoryContextReset(source->row_context);
+    MemoryContext const previous = MemoryContextSwitchTo(source->row_context);
     source->descriptor = copy_descriptor(row);
     source->slot = MakeTupleTableSlot(source->descriptor, &TTSOpsHeapTuple);
     MemoryContextSwitchTo(previous);
@@ -226,7 +228,6 @@ RowSource* make_row_source(FunctionCallInfo fcinfo, int first_argument, const Sc
     source->count = count;
     source->features = schema.data();
     source->model_id = model_id;
-    source->context = context;
     source->converters = make_array<Converter>(context, count);
     source->attributes = make_array<int>(context, count);
     source->cells = make_array<Cell>(context, count);
@@ -237,6 +238,10 @@ RowSource* make_row_source(FunctionCallInfo fcinfo, int first_argument, const Sc
     source->names = make_array<const char*>(context, count);
     for (int j = 0; j < count; ++j) {
         source->names[j] = MemoryContextStrdup(context, feature_name(schema[j]));
+    }
+    if (source->form == Form::Row) {
+        source->row_context =
+            AllocSetContextCreate(context, "anomaly_detect row type", ALLOCSET_SMALL_SIZES);
     }
     if (source->form == Form::Plain) prepare_plain(source, fcinfo);
     if (source->form == Form::Array) prepare_array(source, fcinfo);

@@ -20,14 +20,14 @@ struct RowSource {
     int first_argument;
     int count;
     const Feature* features;
-    const char* model_id;   ///< for messages
-    MemoryContext context;  ///< owns the arrays
-    Converter* converters;  ///< one a feature
-    const char** names;     ///< of the features
-    TupleDesc descriptor;   ///< Form::Row: of the rows seen last, with
-    TupleTableSlot* slot;   ///< room for one of them,
-    int* attributes;        ///< the index of each feature's column and
-    int last_attribute;     ///< how many columns are needed
+    const char* model_id;       ///< for messages
+    Converter* converters;      ///< one a feature
+    const char** names;         ///< of the features
+    MemoryContext row_context;  ///< Form::Row: owns
+    TupleDesc descriptor;       ///< that of the rows seen last, with
+    TupleTableSlot* slot;       ///< room for one of them,
+    int* attributes;            ///< the index of each feature's column and
+    int last_attribute;         ///< how many columns are needed
     Cell* cells;
     const Cell** columns;  ///< columns[j] == cells + j: the row as a block of one
     std::string_view* texts;

@@ -50,14 +50,28 @@ void start_receiver(DestReceiver* self, int, TupleDesc descriptor) {
     MemoryContextSwitchTo(previous);
 }
 
+/// Documents of megabytes make a block of few rows, and are handed on before it ends.
+bool is_large(MemoryContext context) {
+    constexpr std::size_t kLarge = std::size_t{16} << 20;
+    return MemoryContextMemAllocated(context, false) > kLarge;
+}
+
+void flush(SourceScan* scan) {
+    if (scan->flush != nullptr) scan->flush(scan);
+    MemoryContextReset(scan->output_memory);
+}
+
 void score_block(SourceScan* scan) {
     if (scan->rows_in_block == 0) return;
     const Cells cells{scan->columns, static_cast<std::size_t>(scan->rows_in_block)};
     const Model* model = scan->cached->model;
     run([&] { model->score(cells, *scan->scratch, scan->scores); });
-    MemoryContext const previous = MemoryContextSwitchTo(scan->block_memory);
-    for (int i = 0; i < scan->rows_in_block; ++i) scan->consume(scan, i, scan->scores[i]);
-    scan->end_block(scan);
+    MemoryContext const previous = MemoryContextSwitchTo(scan->output_memory);
+    for (int i = 0; i < scan->rows_in_block; ++i) {
+        scan->consume(scan, i, scan->scores[i]);
+        if (is_large(scan->output_memory)) flush(scan);
+    }
+    flush(scan);
     ExecClearTuple(scan->row);
     MemoryContextSwitchTo(previous);
     MemoryContextReset(scan->block_memory);
@@ -81,7 +95,7 @@ bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
     if (scan->keep_rows) scan->rows[i] = ExecCopySlotMinimalTuple(slot);
     ++scan->rows_in_block;
     MemoryContextSwitchTo(previous);
-    if (scan->rows_in_block == scan->block_rows) score_block(scan);
+    if (scan->rows_in_block == scan->block_rows || is_large(scan->block_memory)) score_block(scan);
     return true;
 }
 
@@ -110,6 +124,8 @@ SourceScan* make_scan(const char* model_id, Oid schema, ArrayType* keys, bool ke
     scan->memory = CurrentMemoryContext;
     scan->block_memory =
         AllocSetContextCreate(CurrentMemoryContext, "anomaly_detect block", ALLOCSET_DEFAULT_SIZES);
+    scan->output_memory = AllocSetContextCreate(CurrentMemoryContext, "anomaly_detect output",
+                                                ALLOCSET_DEFAULT_SIZES);
     scan->cached = pin_model(model_id, schema, CurrentMemoryContext);
     scan->block_rows =
         scan->cached->model->has_entities() ? SourceScan::kEntitiesBlock : SourceScan::kBlock;

@@ -30,8 +30,9 @@ struct SourceScan {
     bool (*accept)(SourceScan* scan, TupleTableSlot* slot, int i);
     /// Called for each row of a block in order. `score` is NaN if the model rejects the row.
     void (*consume)(SourceScan* scan, int i, double score);
-    /// Called after each block, with the memory context that is reset after it.
-    void (*end_block)(SourceScan* scan);
+    /// Where there is one, called before what `consume` made in its memory context is freed: at the
+    /// end of each block, and earlier where it is large.
+    void (*flush)(SourceScan* scan);
     void* consumer;
 
     TupleDesc descriptor;
@@ -54,7 +55,8 @@ struct SourceScan {
     std::string_view* texts;
     Scratch* scratch;
     MemoryContext memory;
-    MemoryContext block_memory;
+    MemoryContext block_memory;   ///< of the rows
+    MemoryContext output_memory;  ///< of what is made of them
 };
 
 /// Prepares a scan by the model that `model_id` names; the caller fills in the consumer.

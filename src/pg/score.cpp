@@ -62,9 +62,13 @@ ScoreCall* begin_call(FunctionCallInfo fcinfo, bool all_texts) {
         ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be null"),
                 errhint("The models that you may use are listed in the view ad_models."));
     }
+    // none is active where a procedure that has committed checks a domain
+    const bool without_snapshot = !ActiveSnapshotSet();
+    if (without_snapshot) PushActiveSnapshot(GetTransactionSnapshot());
     const text* reference = PG_GETARG_TEXT_PP(0);
     if (!is_current(call, reference, mark_snapshot())) prepare(call, fcinfo, reference);
     read_row(call->source, fcinfo, all_texts);
+    if (without_snapshot) PopActiveSnapshot();
     return call;
 }
 

@@ -150,7 +150,10 @@ double to_number(const Converter& converter, Datum value) {
 
 Cell category_of(std::string_view text) { return category_cell(category_hash(text)); }
 
+/// Without trailing blanks: those of character(n) are padding, and nothing tells which jsonb text
+/// was of that type.
 std::string_view utf8_view(const char* text, std::size_t length) {
+    length = bpchartruelen(const_cast<char*>(text), static_cast<int>(length));
     const char* utf8 = pg_server_to_any(text, static_cast<int>(length), PG_UTF8);
     return {utf8, utf8 == text ? length : strlen(utf8)};
 }
@@ -160,7 +163,9 @@ std::string_view utf8_view(const char* text, std::size_t length) {
             errmsg("feature \"%s\" is a %s, but the JSON value is a %s",
                    from_utf8(feature.name.data(), feature.name.size()),
                    kind_name(feature.kind).data(), found),
-            errhint("Write the value as to_jsonb does."));
+            errhint(feature.kind == FeatureKind::Number && strcmp(found, "string") == 0
+                        ? "Write a number; of an interval, its seconds."
+                        : "Write the value as to_jsonb does."));
 }
 
 /// Whether ISO 8601 text names a zone. Without one it is local time, as in type timestamp.
@@ -251,12 +256,7 @@ std::string_view to_text(const Converter& converter, Datum value) {
         case VARCHAROID:
         case BPCHAROID: {
             const text* packed = DatumGetTextPP(value);
-            const char* data = VARDATA_ANY(packed);
-            int length = VARSIZE_ANY_EXHDR(packed);
-            // the padding of character(n) is not part of the value
-            if (converter.type == BPCHAROID)
-                length = bpchartruelen(const_cast<char*>(data), length);
-            return utf8_view(data, length);
+            return utf8_view(VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
         }
         case UNKNOWNOID: {
             const char* literal = DatumGetCString(value);

@@ -31,7 +31,8 @@ CREATE TABLE model_registry (
     size_bytes bigint NOT NULL,
     metadata jsonb NOT NULL DEFAULT '{}',
     UNIQUE (name, version),
-    CHECK (model_id = name || '@' || version)
+    CHECK (model_id = name || '@' || version),
+    CHECK (array_to_string(aliases, ' ') !~ '(^| )[0-9]')
 );
 CREATE UNIQUE INDEX model_registry_active ON model_registry (name) WHERE is_active;
 COMMENT ON TABLE model_registry IS 'one row for each version of each model; versions are immutable';
@@ -145,6 +146,22 @@ CREATE POLICY owner_access ON model_feature_stats
     USING (EXISTS (SELECT FROM model_registry r WHERE r.model_id = model_feature_stats.model_id));
 CREATE POLICY owner_access ON anomaly_detection_runs USING (_ad_may_see(owner));
 CREATE POLICY owner_access ON anomaly_detection_results USING (_ad_may_see(owner));
+
+-- The policies look at one row only.
+CREATE FUNCTION _ad_lock_name(name text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('anomaly_detect model ' || name, 0))
+$$;
+COMMENT ON FUNCTION _ad_lock_name(text) IS
+'serialises changes to the versions of a model name until the end of the transaction';
+CREATE FUNCTION _ad_check_version() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_check_version() IS
+'refuses a version whose name another role uses, or whose alias another version has';
+CREATE TRIGGER check_version BEFORE INSERT OR UPDATE OF aliases ON model_registry
+    FOR EACH ROW EXECUTE FUNCTION _ad_check_version();
 
 -- What makes a version is never updated.
 GRANT SELECT, INSERT, DELETE ON model_registry TO PUBLIC;

@@ -55,9 +55,29 @@ AS $$
     SELECT coalesce(array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum)), '{}')
     FROM pg_index i
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-    WHERE i.indrelid = source AND i.indisprimary AND NOT _ad_has_heirs(source)
+    -- that of a partitioned table is not valid until every partition has one
+    WHERE i.indrelid = source AND i.indisprimary AND i.indisvalid AND NOT _ad_has_heirs(source)
 $$;
 COMMENT ON FUNCTION _ad_key_columns(regclass) IS 'columns of the primary key of a source, or none';
+
+CREATE FUNCTION _ad_is_unique(source regclass, keys text[]) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT NOT _ad_has_heirs(source) AND EXISTS (
+        SELECT FROM pg_index i
+        WHERE i.indrelid = source AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+          AND i.indnkeyatts = cardinality(keys)
+          -- an expression has no column, another collation or operator class another equality
+          AND NOT EXISTS (
+              SELECT FROM generate_series(0, i.indnkeyatts - 1) n
+              LEFT JOIN pg_attribute a ON a.attrelid = source AND a.attnum = i.indkey[n] AND a.attnotnull AND a.attname = ANY (keys)
+                                      AND a.attcollation = i.indcollation[n]
+              LEFT JOIN pg_opclass o ON o.oid = i.indclass[n] AND o.opcdefault
+              WHERE a.attnum IS NULL OR o.oid IS NULL))
+$$;
+COMMENT ON FUNCTION _ad_is_unique(regclass, text[]) IS
+'whether a unique index shows that no two rows of a source are equal in these columns, and none is null there';
 
 CREATE FUNCTION _ad_record_key(source regclass, id_column text) RETURNS text[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE

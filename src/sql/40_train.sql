@@ -179,7 +179,7 @@ DECLARE
     new_id text;
 BEGIN
     -- Serialises trainings of one name, so that versions are consecutive.
-    PERFORM pg_advisory_xact_lock(hashtextextended('anomaly_detect model ' || model_name, 0));
+    PERFORM _ad_lock_name(model_name);
     IF EXISTS (SELECT FROM model_registry r WHERE r.name = model_name AND r.owner <> current_user::regrole) THEN
         RAISE EXCEPTION 'model name "%" is in use by another role', model_name
             USING ERRCODE = 'duplicate_object', HINT = 'Choose another name, or train it as that role.';
@@ -204,13 +204,8 @@ BEGIN
              WHERE a.key IN ('fitted_rows', 'calibration_scores', 'chosen', 'partition_by', 'entities', 'entities_without_model')
                AND a.value <> 'null'));
     EXCEPTION WHEN unique_violation THEN
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            RAISE EXCEPTION 'could not serialize access to model "%"', model_name
-                USING ERRCODE = 'serialization_failure',
-                      HINT = 'Another transaction trained it since this one began, or the name is in use by another role.';
-        END IF;
-        RAISE EXCEPTION 'model name "%" is in use by another role', model_name
-            USING ERRCODE = 'duplicate_object', HINT = 'Choose another name.';
+        RAISE EXCEPTION 'could not serialize access to model "%"', model_name
+            USING ERRCODE = 'serialization_failure', HINT = 'Another transaction trained it since this one began.';
     END;
     -- what a version of this id left that was deleted from the registry by hand
     DELETE FROM model_artifacts a WHERE a.model_id = new_id;
@@ -359,6 +354,21 @@ END;
 COMMENT ON FUNCTION ad_train(regclass, text[], text, text, jsonb, text, text, jsonb, jsonb, text, text[], text, tstzrange[], bigint, bigint, boolean, text) IS
 'learns a model from the columns of a source, stores it as a new version and returns its model_id';
 
+CREATE FUNCTION _ad_check_names(features text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    twice text := (SELECT f FROM unnest(features) f GROUP BY f HAVING count(f) > 1 ORDER BY f LIMIT 1);
+BEGIN
+    IF twice IS NOT NULL THEN
+        RAISE EXCEPTION 'feature "%" is named twice', twice
+            USING ERRCODE = 'duplicate_column', HINT = 'Name each column of the array once.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION _ad_check_names(text[]) IS 'refuses names of the columns of an array that are not distinct';
+
 CREATE FUNCTION ad_train_data(
     training_data float8[], features text[] DEFAULT NULL, model_name text DEFAULT 'data',
     algorithm text DEFAULT NULL, parameters jsonb DEFAULT '{}', description text DEFAULT NULL,
@@ -373,6 +383,7 @@ DECLARE
     model bytea;
 BEGIN
     PERFORM _ad_check_training(model_name);
+    PERFORM _ad_check_names(features);
     model := _ad_fit_array(
         _ad_fit_options(algorithm, parameters, preprocess, threshold, features, NULL, sample_size, random_seed),
         coalesce(training_data, '{}'));

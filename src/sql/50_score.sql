@@ -156,7 +156,11 @@ DECLARE
     answer jsonb;
 BEGIN
     IF model_id IS NULL THEN
+        PERFORM _ad_check_names(features);
         model := _ad_fit_array(_ad_fit_options(algorithm, parameters, NULL, NULL, features, NULL, NULL, NULL), coalesce(data, '{}'));
+    ELSIF algorithm IS NOT NULL OR parameters <> '{}' THEN
+        RAISE EXCEPTION 'algorithm and parameters do not go with model_id'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'A stored model keeps those that it was trained with.';
     ELSE
         chosen := _ad_resolve(model_id);
         model := (SELECT a.data FROM model_artifacts a WHERE a.model_id = chosen.model_id);

@@ -172,6 +172,10 @@ END;
 COMMENT ON FUNCTION ad_detect(regclass, text[], text, text, integer, jsonb) IS
 'scores a source and stores the verdicts, in one transaction; returns the figures of the run';
 
+CREATE FUNCTION _ad_in_transaction_block() RETURNS boolean
+LANGUAGE c STABLE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION _ad_in_transaction_block() IS 'whether the session is between BEGIN and COMMIT, so that no procedure may commit';
+
 CREATE FUNCTION _ad_open_run(
     source regclass, feature_columns text[], model text, condition text, batch_size integer, options jsonb
 ) RETURNS bigint
@@ -184,16 +188,16 @@ DECLARE
     keys text[] := _ad_record_key(source, checked->>'id_column');
     run_id bigint;
 BEGIN
-    IF source = 'anomaly_detection_results'::regclass THEN
+    IF _ad_in_transaction_block() THEN
+        RAISE EXCEPTION 'ad_detect_batches cannot run inside a transaction block'
+            USING ERRCODE = 'invalid_transaction_termination', HINT = 'It commits each batch; ad_detect is one transaction.';
+    ELSIF source = 'anomaly_detection_results'::regclass THEN
         RAISE EXCEPTION 'batches over % would read what they store', source
             USING ERRCODE = 'feature_not_supported', HINT = 'Use ad_detect, which reads what was there when it began.';
-    ELSIF _ad_has_heirs(source) OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = source AND i.indisunique AND i.indpred IS NULL
-                   AND i.indnkeyatts = cardinality(keys)
-                   AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = source AND a.attnotnull
-                             AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) ORDER BY 1) = ARRAY(SELECT k FROM unnest(keys) k ORDER BY 1)) THEN
+    ELSIF NOT _ad_is_unique(source, keys) THEN
         RAISE EXCEPTION 'relation % has no unique index on the key (%), without null', source, array_to_string(keys, ', ')
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Batches follow the order of such a key. Use ad_detect, or create the index.';
+                  HINT = 'Batches follow the order of such a key. Use ad_detect, or create the index: valid, not partial or deferrable, of columns that are NOT NULL, with their collations.';
     END IF;
     -- Of callers that come at once, one makes the run and the others find it.
     PERFORM pg_advisory_xact_lock(hashtextextended(format('anomaly_detect batches %s %s', source::oid, chosen.model_id), 0));
@@ -300,8 +304,9 @@ DECLARE
 BEGIN
     SELECT * INTO run FROM anomaly_detection_runs r WHERE r.id = run_id;
     RAISE EXCEPTION USING MESSAGE = run.error, ERRCODE = run.sqlstate,
-        DETAIL = format('Run %s has stored %s rows and stands where its last batch ended.', run_id, run.processed_records),
-        HINT = 'Repeat the call to resume it.';
+        DETAIL = format('Run %s has processed %s rows and stands where its last batch ended.', run_id, run.processed_records),
+        HINT = CASE WHEN EXISTS (SELECT FROM model_registry m WHERE m.model_id = run.model_id AND m.created_at = run.model_created_at)
+                    THEN 'Repeat the call to resume it.' ELSE 'Its model is gone: begin a new run with another.' END;
 END
 $$;
 COMMENT ON FUNCTION _ad_raise_failure(bigint) IS 'raises the error that a run ended with';

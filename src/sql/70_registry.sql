@@ -17,7 +17,7 @@ AS $$
 DECLARE
     chosen model_registry := _ad_resolve(model);
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('anomaly_detect model ' || chosen.name, 0));
+    PERFORM _ad_lock_name(chosen.name);
     UPDATE model_registry r SET is_active = false, updated_at = clock_timestamp()
     WHERE r.name = chosen.name AND r.is_active AND r.model_id <> chosen.model_id;
     UPDATE model_registry r SET is_active = true, updated_at = clock_timestamp()
@@ -32,15 +32,18 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    chosen model_registry := _ad_resolve(model_name || '@' || version);
+    chosen model_registry;
 BEGIN
+    PERFORM _ad_lock_name(model_name);
+    chosen := _ad_resolve(model_name || '@' || version);
     IF alias IS NULL OR alias !~ '^[[:alpha:]][[:alnum:]_-]*$' THEN
         RAISE EXCEPTION 'invalid alias: %', coalesce(quote_literal(alias), 'null')
             USING ERRCODE = 'invalid_name', HINT = 'An alias starts with a letter and has letters, digits, "_" and "-".';
     END IF;
-    UPDATE model_registry r SET updated_at = clock_timestamp(),
-        aliases = array_remove(r.aliases, alias) || CASE WHEN r.model_id = chosen.model_id THEN ARRAY[alias] ELSE '{}' END
-    WHERE r.name = chosen.name AND (alias = ANY (r.aliases) OR r.model_id = chosen.model_id);
+    UPDATE model_registry r SET updated_at = clock_timestamp(), aliases = array_remove(r.aliases, alias)
+    WHERE r.name = chosen.name AND alias = ANY (r.aliases);
+    UPDATE model_registry r SET updated_at = clock_timestamp(), aliases = r.aliases || alias
+    WHERE r.model_id = chosen.model_id;
     RETURN chosen.model_id;
 END
 $$;

@@ -43,6 +43,13 @@ is($node->safe_psql('postgres', $stored), "$rows|$rows|1|$rows", 'repeated, it d
 is($node->safe_psql('postgres', $runs), "succeeded|$rows|" . $rows / 4000 . "|t", 'the run has ended well');
 $node->safe_psql('postgres', $reset);
 
+$node->safe_psql('postgres', q(SELECT ad_train('readings', ARRAY['a'], 'doomed', 'mad', where_clause => 'id <= 100');
+	CREATE FUNCTION drop_model(bigint) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM ad_drop_model(''doomed''); RETURN true; END'));
+is_failure($node, q(CALL ad_detect_batches('readings', NULL, 'doomed', 'drop_model(id)', 4000)),
+	'42704|model "doomed@1" does not exist|Its model is gone: begin a new run with another.', 'a run whose model is dropped cannot be resumed');
+is($node->safe_psql('postgres', 'SELECT status, processed_records FROM anomaly_detection_runs'), 'failed|4000', 'but its batches stay');
+$node->safe_psql('postgres', $reset);
+
 # The death of the process, and of the server.
 
 my $call = q(CALL ad_detect_batches('readings', NULL, 'm', NULL, 500););

@@ -39,6 +39,10 @@ for my $case (
 	[ 'ad_detect that stores them by INSERT',
 	  q(SET client_min_messages = warning; CREATE OR REPLACE RULE deleted AS ON DELETE TO anomaly_detection_results DO ALSO NOTHING;
 	  SELECT ad_detect('readings', NULL, 'm', 'id <= %d', options => '{"raw_data": "all"}')), 50_000 ],
+	[ 'ad_score of two types of rows in turn',
+	  q(SELECT sum(ad_score('m', CASE WHEN id % 2 = 0 THEN x ELSE y END)) FROM generate_series(1, %d) id,
+	  (SELECT q AS x FROM (SELECT 1::float8 AS a, 2::float8 AS b, '' AS c) q OFFSET 0) p,
+	  (SELECT q AS y FROM (SELECT 1::float8 AS a, 2::float8 AS b, '' AS c, 3 AS d) q OFFSET 0) z), 50_000 ],
 	[ 'ad_score', q(SELECT sum(ad_score('m', r)) FROM readings r WHERE id <= %d) ])
 {
 	my ($what, $query, $rows) = @$case;
@@ -48,6 +52,26 @@ for my $case (
 	cmp_ok($many, '<', $few * 1.1 + 1024, "$what: four times the rows take no more memory");
 	cmp_ok($many, '<', $base + 50 * 1024, "$what: it stays within 50 MB");
 }
+
+# Documents of 2 MB: what is read and what is stored goes by bytes as well as by rows.
+$node->safe_psql('postgres', q(
+	DROP RULE deleted ON anomaly_detection_results;
+	CREATE TABLE documents (id int PRIMARY KEY, v float8, doc text);
+	ALTER TABLE documents ALTER doc SET STORAGE EXTERNAL;
+	INSERT INTO documents SELECT i, i, repeat(i % 10 || ' words', 300000) FROM generate_series(1, 200) i;
+	SELECT ad_train('documents', '{v}', 'documents', 'mad'), ad_train('documents', '{v,doc}', 'texts', 'isolation_forest', sample_size => 10);));
+for my $case (
+	[ 'stored documents', q(SELECT ad_detect('documents', NULL, 'documents', options => '{"raw_data": "all"}')) ],
+	[ 'documents stored by INSERT', q(CREATE RULE deleted AS ON DELETE TO anomaly_detection_results DO ALSO NOTHING;
+	  SELECT ad_detect('documents', NULL, 'documents', options => '{"raw_data": "all"}'); DROP RULE deleted ON anomaly_detection_results) ],
+	[ 'documents as features', q(SELECT count(*) FROM ad_scores('documents', 'texts')) ])
+{
+	my ($what, $query) = @$case;
+	my $kilobytes = peak_of($query);
+	note("$what: $kilobytes kB");
+	cmp_ok($kilobytes, '<', $base + 100 * 1024, "$what take no memory for all at once");
+}
+$node->safe_psql('postgres', 'DROP TABLE documents; TRUNCATE anomaly_detection_results');
 
 # 2,000 models in one session.
 

@@ -241,5 +241,21 @@ TEST(IsolationFamily, DegenerateData) {
     }
 }
 
+// However many columns and planes a single split tries over all rows.
+TEST(IsolationFamily, PollsWithinASplit) {
+    const auto polls = [](const Rows& rows, Json parameters) {
+        parameters.update({{"n_estimators", 1}, {"max_samples", 2000}, {"max_depth", 1}});
+        const Sample sample = Sample::of(rows);
+        const PollCounter counter;
+        fitted(sample, parameters);
+        return counter.calls();
+    };
+    const Rows varied = normal_rows(2000, 60);
+    EXPECT_GE(polls(varied, {{"ndim", 10}, {"ntry", 50}, {"prob_pick_pooled_gain", 1.0}}), 100U);
+    EXPECT_GE(polls(varied, {{"ndim", 1}, {"ntry", 50}, {"prob_pick_pooled_gain", 1.0}}), 10U);
+    Rows constant(2000, std::vector<double>(1000, 1.0));
+    EXPECT_GE(polls(constant, Json::object()), 100U);
+}
+
 }  // namespace
 }  // namespace ad::test
