@@ -60,8 +60,10 @@ void Pipeline::fit(const Training& training, const Params& params, Scale scale, 
             out[i] = column.apply(rows.at(i, j), keeps_extremes);
         }
         std::vector<double> present;
-        std::copy_if(out, out + rows.rows, std::back_inserter(present),
-                     [](double value) { return !std::isnan(value); });
+        for (std::size_t i = 0; i < rows.rows; ++i) {
+            if (std::isnan(out[i])) continue;
+            present.push_back(std::clamp(out[i], -kLargestValue, kLargestValue));
+        }
         if (!keeps_extremes) {
             const double median = present.empty() ? 0.0 : quantiles(present, 3)[1];
             column.fill = !category                   ? median
