@@ -39,6 +39,7 @@ class Ensemble final : public Detector {
     }
 
     double natural_threshold() const override { return threshold_; }
+    double largest_score() const override { return committee_.largest_score(); }
 
     void save(Writer& out) const override {
         out.number(threshold_);
@@ -101,8 +102,8 @@ constexpr Algorithm kEnsemble{
     .score_scale =
         "0 to 1 for voting, average, maximum and median; for log_rank_tail the mean of -ln(p), 0 "
         "and "
-        "up, 1 on the average training row; for power_tail the fourth root of the mean fourth "
-        "power",
+        "up, 1 on the average training row; for power_tail the cube root of the mean "
+        "cube",
     .paper = "Aggarwal, Sathe: Outlier Ensembles (2017)",
     .random = true,
     .takes_missing = true,
