@@ -36,7 +36,7 @@ SELECT fails(format('SELECT ad_train(%L, %L, %L, threshold => %L)', 't', '{a}', 
     '{"method": "magic"}', '{"value": 1}', '{"method": "quantile"}', '{"method": "quantile", "value": 2}', '{"method": "auto", "value": 1}',
     '{"method": "p_value", "value": 0.0001}', '{"cutoff": 1}', '[1]']) p;
 SELECT fails($$SELECT ad_train('t', '{a}', 'x', parameters => '{"contamination": 0.1}', threshold => '{"method": "auto"}')$$);
-SELECT fails(format('SELECT ad_train(%L, %L, %L, %L, preprocess => %L)', 't', '{a}', 'x', 'mad', p)) FROM unnest(ARRAY[
+SELECT fails(format('SELECT ad_train(%L, %L, %L, %L, preprocess => %L)', 't', '{a}', 'x', 'knn', p)) FROM unnest(ARRAY[
     '{"impute": "guess"}', '{"impute": "none"}', '{"fill_value": 1}', '{"impute": "constant", "fill_value": "x"}', '{"scale": true}']) p;
 SELECT fails($$SELECT ad_train('t', '{a}', 'x', sample_size => 0)$$);
 SELECT fails($$SELECT ad_train('t', '{a}', 'x', sample_size => 100000000)$$);

@@ -123,21 +123,36 @@ class Lloyd {
     /// own. Returns the sum of the squares of all moves.
     double move_centers() {
         Points means{rows_.count, std::vector<double>(centers_.values.size())};
-        for (std::size_t j = 0; j < rows_.count; ++j) {
-            poll();
-            for (std::size_t i = 0; i < rows_.rows; ++i) means.at(labels_[i])[j] += rows_.at(i, j);
-        }
+        for (std::size_t j = 0; j < rows_.count; ++j) average(j, means);
         double moved = 0.0;
         for (std::size_t k = 0; k < means.count(); ++k) {
             if (sizes_[k] == 0) take_farthest(means.at(k));
             for (std::size_t j = 0; j < rows_.count; ++j) {
-                if (sizes_[k] > 0) means.at(k)[j] /= sizes_[k];
                 const double step = means.at(k)[j] - centers_.at(k)[j];
                 moved += step * step;
             }
         }
         centers_ = std::move(means);
         return moved;
+    }
+
+    /// Column j of the means, which rounding must not bring outside of the values: the mean of
+    /// equal values is that value, and the rows lie on their center.
+    void average(std::size_t j, Points& means) const {
+        poll();
+        constexpr double kInfinity = std::numeric_limits<double>::infinity();
+        std::vector<double> lowest(sizes_.size(), kInfinity), highest(sizes_.size(), -kInfinity);
+        for (std::size_t i = 0; i < rows_.rows; ++i) {
+            const std::uint32_t k = labels_[i];
+            const double value = rows_.at(i, j);
+            means.at(k)[j] += value;
+            lowest[k] = std::min(lowest[k], value);
+            highest[k] = std::max(highest[k], value);
+        }
+        for (std::size_t k = 0; k < sizes_.size(); ++k) {
+            if (sizes_[k] == 0) continue;
+            means.at(k)[j] = std::clamp(means.at(k)[j] / sizes_[k], lowest[k], highest[k]);
+        }
     }
 
     void take_farthest(double* center) {
@@ -215,7 +230,7 @@ Clusters find_clusters(const Columns& rows, std::size_t count, std::size_t start
 
 std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t count) {
     return rows * (3 * sizeof(double) + 2 * sizeof(std::uint32_t)) +
-           count * (4 * columns * sizeof(double) + 4 * sizeof(std::uint32_t)) +
+           count * ((4 * columns + 2) * sizeof(double) + 4 * sizeof(std::uint32_t)) +
            columns * sizeof(Lanes);
 }
 

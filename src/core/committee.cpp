@@ -111,8 +111,9 @@ void Committee::fit(const Training& training, const std::vector<MemberSpec>& spe
         std::vector<double> scores(training.rows.rows);
         member.pipeline.score(training.rows, scores.data());
         std::sort(scores.begin(), scores.end());
+        const Detector& detector = member.pipeline.detector();
         member.vote =
-            spec.threshold.resolve(scores, member.pipeline.detector().natural_threshold());
+            spec.threshold.resolve(scores, detector.natural_threshold(), detector.largest_score());
         member.tail = TailCurve(scores);
         members_.push_back(std::move(member));
     }
@@ -213,6 +214,12 @@ void Committee::explain(const Columns& rows, std::size_t row, double* contributi
             contributions[j] += parts[k] * (own[j] / sum);
         }
     }
+}
+
+double Committee::largest_score() const {
+    const bool tails =
+        combination_ == Combination::LogRankTail || combination_ == Combination::PowerTail;
+    return tails ? std::numeric_limits<double>::infinity() : 1.0;
 }
 
 void Committee::save(Writer& out) const {

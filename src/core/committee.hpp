@@ -51,6 +51,9 @@ class Committee {
     /// contributions, so that the contributions of a row add up to its score.
     void explain(const Columns& rows, std::size_t row, double* contributions) const;
 
+    /// As Detector::largest_score.
+    double largest_score() const;
+
     void save(Writer& out) const;
     void load(Reader& in, std::size_t columns);
     std::size_t memory_bytes() const;

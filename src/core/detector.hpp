@@ -57,6 +57,10 @@ class Detector {
     /// the distribution of the training scores.
     virtual double natural_threshold() const { return kMissing; }
 
+    /// What no score exceeds; infinity if scores have no end, or one that is not known. A threshold
+    /// for rows rarer than any seen is not set beyond.
+    virtual double largest_score() const { return std::numeric_limits<double>::infinity(); }
+
     /// What the fit chose by itself, an object for the metadata of the model; null if there is
     /// nothing to say. Asked for after a fit only: the model keeps it.
     virtual Json describe() const { return nullptr; }

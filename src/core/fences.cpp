@@ -9,17 +9,20 @@ namespace {
 constexpr double kLargest = std::numeric_limits<double>::max();
 constexpr double kLargestScore = 1e100;
 constexpr double kConstantColumn = 1e9;  ///< score of any deviation from a column without spread
+/// Of a column of missing values only: whatever comes is usual.
+constexpr Fence kNothingKnown{-kLargest, kLargest, 0.0};
 
 class Fences final : public Detector {
   public:
-    using Learn = Fence (*)(const double* values, std::size_t rows);
+    using Learn = Fence (*)(const std::vector<double>& values);
 
     Fences(Learn learn, double threshold) : learn_(learn), threshold_(threshold) {}
 
     void fit(const Training& training, const Params&, Random) override {
         for (std::size_t j = 0; j < training.rows.count; ++j) {
             poll();
-            fences_.push_back(learn_(training.rows.column[j], training.rows.rows));
+            const auto values = present_values(training.rows.column[j], training.rows.rows);
+            fences_.push_back(values.empty() ? kNothingKnown : learn_(values));
         }
     }
 
@@ -63,6 +66,8 @@ class Fences final : public Detector {
 
   private:
     static double distance(const Fence& fence, double value) {
+        if (std::isnan(value)) return 0.0;
+        value = std::clamp(value, -kLargestValue, kLargestValue);
         const double beyond = std::max(std::max(fence.low - value, value - fence.high), 0.0);
         if (fence.spread > 0.0) return std::min(beyond / fence.spread, kLargestScore);
         return beyond > 0.0 ? kConstantColumn : 0.0;
@@ -75,13 +80,23 @@ class Fences final : public Detector {
 
 }  // namespace
 
-std::unique_ptr<Detector> make_fences(Fence (*learn)(const double* values, std::size_t rows),
+std::unique_ptr<Detector> make_fences(Fence (*learn)(const std::vector<double>& values),
                                       double threshold) {
     return std::make_unique<Fences>(learn, threshold);
 }
 
+std::vector<double> present_values(const double* column, std::size_t rows) {
+    std::vector<double> values;
+    values.reserve(rows);
+    for (std::size_t i = 0; i < rows; ++i) {
+        if (std::isnan(column[i])) continue;
+        values.push_back(std::clamp(column[i], -kLargestValue, kLargestValue));
+    }
+    return values;
+}
+
 std::uint64_t bytes_of_fences(const Params&, std::uint64_t rows, std::uint64_t columns) {
-    return 2 * rows * sizeof(double) + 3 * columns * sizeof(Fence);
+    return 3 * rows * sizeof(double) + 3 * columns * sizeof(Fence);
 }
 
 }  // namespace ad

@@ -258,6 +258,7 @@ FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t r
 
 void FitRequest::check_detector(std::uint64_t rows, std::uint64_t columns,
                                 std::uint64_t max_memory) const {
+    check_columns(*algorithm, columns);  // more memory would not help
     const auto needed = algorithm->fit_bytes(params, rows, columns);
     if (needed <= max_memory) return;
     throw MemoryLimit(std::string(algorithm->name) + " with these parameters needs up to " +

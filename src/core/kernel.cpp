@@ -136,8 +136,10 @@ TileKernel tile_kernel() {
 
 void kernel_values(const Kernel& kernel, const PointTiles& points, std::size_t columns,
                    const double* x, double* values) {
+    constexpr std::size_t kPollTiles = 16;
     const TileKernel values_of = tile_kernel();
     for (std::size_t t = 0; t < points.tiles(); ++t) {
+        if (t % kPollTiles == 0) poll();
         values_of(kernel, points.tile(t), columns, x, values + t * kTile);
     }
 }

@@ -2,6 +2,8 @@
 // side, in an order that does not depend on the instruction set.
 #pragma once
 
+#include <algorithm>
+
 #include "columns.hpp"
 
 namespace ad {
@@ -20,8 +22,14 @@ class PointTiles {
 
     PointTiles() = default;
     /// `count` points of zeros.
-    PointTiles(std::size_t count, std::size_t columns)
-        : count_(count), columns_(columns), values_(tiles() * kTile * columns) {}
+    PointTiles(std::size_t count, std::size_t columns) : count_(count), columns_(columns) {
+        const std::size_t size = tiles() * kTile * columns;
+        values_.reserve(size);
+        while (values_.size() < size) {  // they may be gigabytes
+            poll();
+            values_.resize(std::min(size, values_.size() + kStep));
+        }
+    }
 
     std::size_t count() const { return count_; }
     std::size_t columns() const { return columns_; }
@@ -43,6 +51,8 @@ class PointTiles {
     }
 
   private:
+    static constexpr std::size_t kStep = std::size_t{1} << 22;
+
     std::size_t count_ = 0;
     std::size_t columns_ = 0;
     std::vector<double> values_;

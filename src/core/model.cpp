@@ -9,6 +9,8 @@ namespace ad {
 namespace {
 
 constexpr double kLargest = std::numeric_limits<double>::max();
+/// As a threshold it says "above 0"; as decimal digits of jsonb it would be 326 of them.
+constexpr double kSmallest = std::numeric_limits<double>::denorm_min();
 
 Json number_to_json(double value) {
     if (std::isnan(value)) return nullptr;
@@ -99,10 +101,11 @@ std::optional<Model> Model::fit_if_enough(FitState& state, std::uint64_t max_mem
     std::sort(scores.begin(), scores.end());
     model.calibration_ = Calibration(scores);
     const bool by_p_value = request.threshold.method == ThresholdMethod::PValue;
-    model.threshold_ =
-        std::clamp(request.threshold.resolve(by_p_value ? model.calibration_.scores() : scores,
-                                             model.pipeline_.detector().natural_threshold()),
-                   -kLargest, kLargest);
+    const Detector& detector = model.pipeline_.detector();
+    model.threshold_ = std::clamp(
+        request.threshold.resolve(by_p_value ? model.calibration_.scores() : scores,
+                                  detector.natural_threshold(), detector.largest_score()),
+        -kLargest, kLargest);
     model.partition_.assign(all.begin() + features,
                             all.begin() + features + request.partition_columns);
     model.schema_.insert(model.schema_.end(), model.partition_.begin(), model.partition_.end());
@@ -205,6 +208,7 @@ std::string Model::explain(const Cells& cells, std::size_t row, const std::strin
     if (const Model& model = for_row(cells, row); &model != this) {
         return model.explain(cells, row, texts, scratch);
     }
+    poll();
     preprocess_.apply(cells, scratch.block);
     std::vector<double> of_columns(preprocess_.columns());
     pipeline_.explain(scratch.block.view(cells.rows), row, of_columns.data());
@@ -266,7 +270,7 @@ std::string Model::describe() const {
                      {"parameters", params_},
                      {"preprocess", preprocess_.rule().to_json()},
                      {"threshold_rule", threshold_rule_.to_json()},
-                     {"threshold", threshold_},
+                     {"threshold", threshold_ == kSmallest ? 0.0 : threshold_},
                      {"random_seed", random_seed_},
                      {"training_rows", rows_seen_},
                      {"fitted_rows", rows_fitted_},

@@ -1,5 +1,7 @@
 #include "multiply.hpp"
 
+#include <algorithm>
+
 namespace ad {
 
 namespace {
@@ -75,6 +77,19 @@ Multiply multiply() {
     if (__builtin_cpu_supports("avx2")) return multiply_avx2;
 #endif
     return multiply_portable;
+}
+
+void multiply_in_steps(const LeftFactor& left, const float* right, std::size_t rows,
+                       std::size_t inner, std::size_t columns, float* out) {
+    constexpr std::size_t kProducts = std::size_t{1} << 22;
+    const std::size_t step =
+        std::max<std::size_t>(1, kProducts / std::max<std::size_t>(1, inner * columns));
+    const Multiply fastest = multiply();
+    for (std::size_t first = 0; first < rows; first += step) {
+        poll();
+        fastest({left.values + first * left.row_step, left.row_step, left.step}, right,
+                std::min(step, rows - first), inner, columns, out + first * columns);
+    }
 }
 
 }  // namespace ad

@@ -25,6 +25,9 @@ using Multiply = void (*)(const LeftFactor& left, const float* right, std::size_
 
 /// The fastest that this CPU has; all give the same bits.
 Multiply multiply();
+/// What it does, a few rows at a time: there is a poll every few milliseconds.
+void multiply_in_steps(const LeftFactor& left, const float* right, std::size_t rows,
+                       std::size_t inner, std::size_t columns, float* out);
 /// Every one that this CPU has, for tests.
 std::vector<Multiply> multiplies();
 

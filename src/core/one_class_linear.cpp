@@ -33,6 +33,7 @@ class DualDescent {
         solution_.w.assign(columns, 0.0);
         for (std::size_t i = 0; i < features.count(); ++i) {
             if (solution_.alpha[i] <= 0.0) continue;
+            if (i % PointTiles::kTile == 0) poll();
             features.copy(i, giver_.data());
             add(solution_.alpha[i], giver_);
         }
@@ -161,6 +162,7 @@ LowRank factorize(const Kernel& kernel, const PointTiles& points, std::size_t mo
 std::vector<double> landmark_weights(const LowRank& factors, const std::vector<double>& w) {
     std::vector<double> weights = w;
     for (std::size_t k = w.size(); k-- > 0;) {
+        poll();
         const std::uint32_t landmark = factors.landmarks[k];
         weights[k] /= factors.features.at(landmark, k);
         for (std::size_t j = 0; j < k; ++j) {

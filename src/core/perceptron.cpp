@@ -39,8 +39,8 @@ void Perceptron::run(std::size_t rows, std::vector<Buffer>& activations) const {
             std::copy(layer.biases.begin(), layer.biases.end(),
                       out.begin() + static_cast<std::ptrdiff_t>(i * width));
         }
-        multiply()({activations[l].data(), packed(layer.in), 1}, layer.weights.data(), rows,
-                   layer.in, width, out.data());
+        multiply_in_steps({activations[l].data(), packed(layer.in), 1}, layer.weights.data(), rows,
+                          layer.in, width, out.data());
         if (l + 1 == layers_.size()) return;
         for (float& value : out) value = value > 0.0F ? value : 0.0F;
     }

@@ -95,16 +95,16 @@ class Trainer {
             std::fill(of_weights.begin(), of_weights.end(), 0.0F);
             std::fill(of_biases.begin(), of_biases.end(), 0.0F);
             const Buffer& inputs = activations_[l];
-            multiply()({inputs.data(), 1, packed(layer.in)}, deltas_.data(), layer.in, count, width,
-                       of_weights.data());
+            multiply_in_steps({inputs.data(), 1, packed(layer.in)}, deltas_.data(), layer.in, count,
+                              width, of_weights.data());
             for (std::size_t i = 0; i < count; ++i) {
                 for (std::size_t o = 0; o < width; ++o) of_biases[o] += deltas_[i * width + o];
             }
             if (l == 0) return;
             transpose(layer);
             earlier_.assign(inputs.size(), 0.0F);
-            multiply()({deltas_.data(), width, 1}, transposed_.data(), count, layer.out,
-                       packed(layer.in), earlier_.data());
+            multiply_in_steps({deltas_.data(), width, 1}, transposed_.data(), count, layer.out,
+                              packed(layer.in), earlier_.data());
             for (std::size_t i = 0; i < inputs.size(); ++i) {
                 if (!(inputs[i] > 0.0F)) earlier_[i] = 0.0F;
             }

@@ -4,6 +4,7 @@
 
 #include "portable_math.hpp"
 #include "quantiles.hpp"
+#include "registry.hpp"
 
 namespace ad {
 
@@ -40,12 +41,7 @@ Pipeline::Column Pipeline::learn(const Training& training, std::size_t j, bool s
 
 void Pipeline::fit(const Training& training, const Params& params, Scale scale, Random random) {
     const Columns& rows = training.rows;
-    if (rows.count > algorithm_->max_columns) {
-        throw InvalidData(std::string(algorithm_->name) + " takes at most " +
-                              std::to_string(algorithm_->max_columns) + " columns, not " +
-                              std::to_string(rows.count),
-                          "Train on fewer features, or choose another algorithm.");
-    }
+    check_columns(*algorithm_, rows.count);
     const bool keeps_extremes = algorithm_->takes_missing;
     const bool keeps_categories = algorithm_->takes_categories || training.categories == nullptr;
     if (keeps_extremes && keeps_categories && scale == Scale::None) {
@@ -62,8 +58,10 @@ void Pipeline::fit(const Training& training, const Params& params, Scale scale, 
             out[i] = column.apply(rows.at(i, j), keeps_extremes);
         }
         std::vector<double> present;
-        std::copy_if(out, out + rows.rows, std::back_inserter(present),
-                     [](double value) { return !std::isnan(value); });
+        for (std::size_t i = 0; i < rows.rows; ++i) {
+            if (std::isnan(out[i])) continue;
+            present.push_back(std::clamp(out[i], -kLargestValue, kLargestValue));
+        }
         if (!keeps_extremes) {
             const double median = present.empty() ? 0.0 : quantiles(present, 3)[1];
             column.fill = !category                   ? median

@@ -44,6 +44,14 @@ const Algorithm& find_algorithm(std::string_view name) {
                            "Valid names are: " + join(names) + ".");
 }
 
+void check_columns(const Algorithm& algorithm, std::size_t columns) {
+    if (columns <= algorithm.max_columns) return;
+    throw InvalidData(std::string(algorithm.name) + " takes at most " +
+                          std::to_string(algorithm.max_columns) + " columns, not " +
+                          std::to_string(columns),
+                      "Train on fewer features, or choose another algorithm.");
+}
+
 void save_algorithm(const Algorithm& algorithm, Writer& out) {
     out.text(algorithm.name);
     out.number(algorithm.payload_version);

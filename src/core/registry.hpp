@@ -38,6 +38,9 @@ std::span<const Algorithm* const> algorithms();
 /// Throws InvalidParameter with the names that exist.
 const Algorithm& find_algorithm(std::string_view name);
 
+/// Refuses more columns than the algorithm takes (InvalidData).
+void check_columns(const Algorithm& algorithm, std::size_t columns);
+
 /// Name and payload version, as they stand in the bytes of a model.
 void save_algorithm(const Algorithm& algorithm, Writer& out);
 const Algorithm& load_algorithm(Reader& in);

@@ -25,6 +25,16 @@ ColumnScale standard(const double* values, std::size_t count) {
 
 double spread_or_one(double spread) { return spread > 0.0 ? spread : 1.0; }
 
+/// What takes the place of the interquartile range where half of the values are the median: twice
+/// the median distance of the others from it, which is that range if they lie evenly on both sides.
+double spread_beside(double median, const double* values, std::size_t count) {
+    std::vector<double> distances;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (values[i] != median) distances.push_back(std::fabs(values[i] - median));
+    }
+    return distances.empty() ? 1.0 : std::min(2.0 * quantiles(distances, 3)[1], kLargestValue);
+}
+
 }  // namespace
 
 Scale parse_scale(const Json& name) {
@@ -43,7 +53,9 @@ ColumnScale ColumnScale::learn(Scale scale, const double* values, std::size_t co
             return standard(values, count);
         case Scale::Robust: {
             const auto quartiles = quantiles(std::vector<double>(values, values + count), 5);
-            return {.center = quartiles[2], .spread = spread_or_one(quartiles[3] - quartiles[1])};
+            const double range = quartiles[3] - quartiles[1];
+            return {.center = quartiles[2],
+                    .spread = range > 0.0 ? range : spread_beside(quartiles[2], values, count)};
         }
         case Scale::MinMax: {
             const auto [low, high] = std::minmax_element(values, values + count);

@@ -10,8 +10,9 @@ namespace ad {
 enum class Scale : std::uint8_t {
     None,
     Standard,  ///< (x - mean) / standard deviation, that of n
-    Robust,    ///< (x - median) / interquartile range
-    MinMax,    ///< (x - minimum) / (maximum - minimum)
+    Robust,  ///< (x - median) / interquartile range; where that is 0, twice the median distance of
+             ///< those values from the median that differ from it
+    MinMax,  ///< (x - minimum) / (maximum - minimum)
 };
 inline constexpr std::string_view kScaleNames[] = {"none", "standard", "robust", "minmax"};
 inline constexpr std::uint8_t kScales = 4;

@@ -58,11 +58,18 @@ double ParetoTail::exceeded_with(double probability) const {
     return scale / shape * (portable_exp(-shape * log) - 1.0);
 }
 
-double evt_threshold(const std::vector<double>& sorted, double risk) {
+namespace {
+
+/// How many of n scores make up the tail.
+std::size_t count_peaks(std::size_t n) {
     constexpr std::size_t kFewest = 20;
     constexpr std::size_t kPart = 50;
+    return std::min(std::max(kFewest, n / kPart), n - 1);
+}
+
+double threshold_of_tail(const std::vector<double>& sorted, double risk) {
     const std::size_t n = sorted.size();
-    const std::size_t peaks = std::min(std::max(kFewest, n / kPart), n - 1);
+    const std::size_t peaks = count_peaks(n);
     const double share = static_cast<double>(peaks) / static_cast<double>(n);
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
     const double largest = std::nextafter(sorted.back(), kInfinity);
@@ -80,6 +87,15 @@ double evt_threshold(const std::vector<double>& sorted, double risk) {
         excesses.push_back((sorted[i] - sorted[base]) / unit);
     const double excess = ParetoTail::fit(excesses).exceeded_with(risk / share);
     return sorted[base] + unit * excess;
+}
+
+}  // namespace
+
+double evt_threshold(const std::vector<double>& sorted, double risk, double largest) {
+    const double threshold = threshold_of_tail(sorted, risk);
+    if (!(threshold > largest)) return threshold;
+    const auto there = sorted.end() - std::lower_bound(sorted.begin(), sorted.end(), largest);
+    return static_cast<std::size_t>(there) > count_peaks(sorted.size()) ? threshold : largest;
 }
 
 }  // namespace ad

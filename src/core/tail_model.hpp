@@ -23,7 +23,9 @@ struct ParetoTail {
 
 /// The score that a row exceeds with probability `risk`, for the distribution that the sorted
 /// scores are from: by their own quantile where there are enough of them, else by the tail fitted
-/// to their highest fiftieth, or to the highest 20 if these are more.
-double evt_threshold(const std::vector<double>& sorted, double risk);
+/// to their highest fiftieth, or to the highest 20 if these are more. Not beyond `largest`, the end
+/// of the scores, unless more than those rows are there: then it is not extreme.
+double evt_threshold(const std::vector<double>& sorted, double risk,
+                     double largest = std::numeric_limits<double>::infinity());
 
 }  // namespace ad

@@ -101,7 +101,8 @@ Json ThresholdRule::to_json() const {
     return object;
 }
 
-double ThresholdRule::resolve(const std::vector<double>& scores, double natural) const {
+double ThresholdRule::resolve(const std::vector<double>& scores, double natural,
+                              double largest) const {
     const auto n = static_cast<double>(scores.size());
     switch (method) {
         case ThresholdMethod::Contamination:
@@ -123,7 +124,7 @@ double ThresholdRule::resolve(const std::vector<double>& scores, double natural)
             return threshold_for_count(scores, static_cast<std::size_t>(reached));
         }
         case ThresholdMethod::Evt:
-            return evt_threshold(scores, value);
+            return evt_threshold(scores, value, largest);
         default:
             // a fence among equal scores would flag them all
             return std::isnan(natural)

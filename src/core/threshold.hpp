@@ -18,8 +18,10 @@ struct ThresholdRule {
 
     /// The threshold for the `scores` (sorted, ascending, not empty) of the training rows.
     /// For PValue they are the calibration's, so that a row is an anomaly exactly if its p-value
-    /// says so. `natural` is the algorithm's own choice for Auto, or NaN.
-    double resolve(const std::vector<double>& scores, double natural) const;
+    /// says so. `natural` is the algorithm's own choice for Auto, or NaN; `largest` the end of the
+    /// scores, beyond which Evt does not go.
+    double resolve(const std::vector<double>& scores, double natural,
+                   double largest = std::numeric_limits<double>::infinity()) const;
 };
 
 /// Sorted scores of training rows: the reference of conformal p-values (Vovk, Gammerman, Shafer:

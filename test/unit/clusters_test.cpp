@@ -41,6 +41,18 @@ TEST(KMeans, AnOutlierIsNoCluster) {
     EXPECT_EQ(score(each, apart), (std::vector<double>{0.0, 0.0, 0.0}));
 }
 
+// The mean of equal values is that value, not what rounding makes of it: surprisals of categories.
+TEST(KMeans, RowsOnACenterHaveNoDistance) {
+    Rows rows;
+    for (int i = 0; i < 300; ++i) {
+        rows.push_back({0.1 + 0.7 * (i % 3 == 0), std::log2(3.0 + (i % 2))});
+    }
+    for (const auto algorithm : {"kmeans", "cblof"}) {
+        const Model model = fit(request(algorithm), rows);
+        EXPECT_EQ(score(model, rows), std::vector<double>(rows.size(), 0.0)) << algorithm;
+    }
+}
+
 TEST(KMeans, MoreClustersThanDifferentRows) {
     const Rows rows{{1.0}, {1.0}, {4.0}, {4.0}, {4.0}};
     const Model model = fit(request("kmeans", raw({{"n_clusters", 100}})), rows);

@@ -102,7 +102,8 @@ TEST_P(Conformance, SeedMattersExactlyToRandomAlgorithms) {
     Json parameters = Json::object();  // with which chance has a say, where it has none by default
     if (name() == "gmm") parameters["n_components"] = 8;
     if (name() == "kde") parameters["max_reference"] = 100;
-    const auto rows = normal_rows(300, 3);
+    // of elliptic_envelope all starts find the same half of the rows if there are few columns
+    const auto rows = name() == "elliptic_envelope" ? normal_rows(100, 10) : normal_rows(300, 3);
     const auto scores = [&](std::int64_t seed) {
         return bits_of(
             score(fit_rows(rows, {{"random_seed", seed}, {"parameters", parameters}}), rows));

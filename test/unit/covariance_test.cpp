@@ -108,6 +108,18 @@ TEST(EllipticEnvelope, OutliersDoNotHideEachOther) {
 
 // Of clean rows, 2.5 % are beyond the 97.5 % quantile of chi-squared with four degrees of freedom,
 // 11.14, and as the covariance is that of the rest, a few more.
+// One value far beyond all others leaves the units of the columns as they are.
+TEST(EllipticEnvelope, AnExtremeValueHidesNoOther) {
+    for (const double extreme : {1e9, 1e100}) {
+        auto rows = normal_rows(1000, 3);
+        rows.push_back({50.0, 0.0, 0.0});
+        rows.push_back({extreme, 0.0, 0.0});
+        const auto scores = score(fit(request("elliptic_envelope"), rows), rows);
+        EXPECT_GT(scores[1001], scores[1000]);
+        EXPECT_GT(scores[1000], *std::max_element(scores.begin(), scores.begin() + 1000));
+    }
+}
+
 TEST(EllipticEnvelope, DistancesOfCleanRowsAreChiSquared) {
     const auto rows = normal_rows(4000, 4);
     const auto scores = score(fit(request("elliptic_envelope"), rows), rows);

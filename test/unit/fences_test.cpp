@@ -63,6 +63,26 @@ TEST(Fences, ScoreIsTheLargestOfTheColumns) {
     }
 }
 
+// Quartiles, mean and median are those of the values that are there, however many are not.
+TEST(Fences, MissingValuesSayNothing) {
+    for (const auto algorithm : {"zscore", "iqr", "mad"}) {
+        SCOPED_TRACE(algorithm);
+        Rows present{{1, 10}, {2, 20}, {3, 30}, {4, 40}, {5, 50}};
+        Rows training = present;
+        for (int i = 0; i < 95; ++i) training.push_back({kMissing, 30.0 + (i % 2 == 0 ? 5 : -5)});
+        for (auto& row : present) row[1] = kMissing;
+        const auto expected = score(fit(request(algorithm), {{1}, {2}, {3}, {4}, {5}}),
+                                    Rows{{1}, {2}, {3}, {4}, {5}});
+        const auto model = fit(request(algorithm), training);
+        EXPECT_EQ(score(model, present), expected);
+        EXPECT_EQ(score(model, Rows{{kMissing, kMissing}})[0], 0.0);
+        EXPECT_EQ(Json::parse(model.describe())["preprocess"]["impute"], "none");
+        // of a column without a value nothing is known
+        const auto blank = fit(request(algorithm), Rows(10, {kMissing, 1.0}));
+        EXPECT_FALSE(blank.predict(score(blank, Rows{{7.0, 1.0}})[0]).is_anomaly);
+    }
+}
+
 TEST(Fences, ThresholdsAreTheUsualOnes) {
     const Rows training{{1}, {2}, {3}, {4}, {5}};
     EXPECT_EQ(fit(request("zscore"), training).predict(0.0).threshold, 3.0);

@@ -20,6 +20,7 @@ struct Golden {
     double threshold;
     std::uint64_t rows = 40;          ///< trained on
     std::size_t largest_file = 8192;  ///< in bytes
+    bool current = true;              ///< training today gives the same bytes
 };
 
 const std::vector<Golden>& golden() {
@@ -33,7 +34,15 @@ const std::vector<Golden>& golden() {
          "elliptic_envelope",
          R"({"random_seed": 42})",
          {10.45895402257632, 1152486.2001945681, 81.01881602310519, 7.7956296473903715},
-         15.045947313196205},
+         15.045947313196205,
+         40,
+         8192,
+         false},
+        {"elliptic_envelope_robust_v1.bin",
+         "elliptic_envelope",
+         R"({"random_seed": 42})",
+         {7.864829829895176, 655417.2882519629, 75.66622558627097, 5.108841264928332},
+         10.265997359759144},
         {"gmm_v1.bin",
          "gmm",
          R"({"random_seed": 42, "parameters": {"n_components": 3, "reg_covar": 0.01}})",
@@ -74,6 +83,14 @@ const std::vector<Golden>& golden() {
          "mad",
          R"({"preprocess": {"impute": "mean"}, "threshold": {"method": "score", "value": 4}})",
          {1.9110571518503516, 633.0781604426473, 5.6769351089420885, 0.8431134493457441},
+         4.0,
+         40,
+         8192,
+         false},
+        {"mad_nulls_v1.bin",
+         "mad",
+         R"({"threshold": {"method": "score", "value": 4}})",
+         {1.9110571518503516, 538.0412788344801, 5.6769351089420885, 0.0},
          4.0},
         {"ensemble_v1.bin",
          "ensemble",
@@ -81,6 +98,16 @@ const std::vector<Golden>& golden() {
             "parameters": {"n_estimators": 5, "max_samples": 16}}, "mad"]}})",
          {1.8123112418189073, 4.927786665877392, 3.613592036782849, 0.12480769472543098},
          2.7183823975299264},
+         2.5654398653735275,
+         40,
+         8192,
+         false},
+        {"ensemble_nulls_v1.bin",
+         "ensemble",
+         R"({"parameters": {"members": [{"algorithm": "isolation_forest", "weight": 2,
+            "parameters": {"n_estimators": 5, "max_samples": 16}}, "mad"]}})",
+         {1.8123112418189073, 4.873440767385654, 3.613592036782849, 0.12480769472543098},
+         2.8790770660709097},
         // its forests have 600 trees, whatever there is to train on
         {"auto_v1.bin",
          "auto",
@@ -108,6 +135,14 @@ const std::vector<Golden>& golden() {
          "iqr",
          "{}",
          {0.6603773584905663, 483.0151515151515, 3.7083119962587703, 0.46153846153846156},
+         1.5,
+         40,
+         8192,
+         false},
+        {"iqr_nulls_v1.bin",
+         "iqr",
+         "{}",
+         {0.6603773584905663, 419.39473684210526, 3.7083119962587703, 0.0},
          1.5},
         {"loda_v1.bin",
          "loda",
@@ -123,6 +158,14 @@ const std::vector<Golden>& golden() {
          "zscore",
          "{}",
          {1.86731623096604, 742.7420129960576, 8.41662399251754, 1.3415011994645378},
+         3.0,
+         40,
+         8192,
+         false},
+        {"zscore_nulls_v1.bin",
+         "zscore",
+         "{}",
+         {1.86731623096604, 695.1929301178982, 8.41662399251754, 0.0},
          3.0},
         {"knn_v1.bin",
          "knn",
@@ -229,7 +272,7 @@ TEST(GoldenModels, LoadAndScoreAsEver) {
 // While the version is the newest: the same rows still give the same bytes.
 TEST(GoldenModels, AreWhatTrainingGivesToday) {
     for (const auto& golden : golden()) {
-        EXPECT_TRUE(fitted(golden) == read(golden)) << golden.file;
+        EXPECT_EQ(fitted(golden) == read(golden), golden.current) << golden.file;
     }
 }
 

@@ -208,5 +208,18 @@ TEST(OneClassSvm, RefusesWrongParameters) {
     expect_error<InvalidParameter>([&] { fit_with({{"gamma", "wide"}}); }, {"gamma"}, {"scale"});
 }
 
+TEST(OneClassSvm, EveryLongLoopPolls) {
+    const PointTiles points = tiles_of(normal_rows(6400, 3));
+    {
+        PollCounter counter;
+        solve_linear(points, 3, 1.0, 1e9);  // at once at the end: every alpha is 1
+        EXPECT_GE(counter.calls(), 100U);   // adding them up
+    }
+    const auto model = fit_svm(normal_rows(2000, 2), {{"nu", 1.0}});
+    PollCounter counter;
+    explain(model, {{0.0, 0.0}});
+    EXPECT_GE(counter.calls(), 2U * 2000 / 256);
+}
+
 }  // namespace
 }  // namespace ad::test

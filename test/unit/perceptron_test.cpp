@@ -190,5 +190,17 @@ TEST(Perceptron, AddressesDoNotMatter) {
     }
 }
 
+TEST(Multiply, LargeProductsPoll) {
+    constexpr std::size_t kRows = 64, kInner = 256, kColumns = 2048;
+    const std::vector<float> left(kRows * kInner, 0.5F), right(kInner * kColumns, 0.25F);
+    std::vector<float> at_once(kRows * kColumns), in_steps(kRows * kColumns);
+    const LeftFactor factor{left.data(), kInner, 1};
+    multiply()(factor, right.data(), kRows, kInner, kColumns, at_once.data());
+    PollCounter counter;
+    multiply_in_steps(factor, right.data(), kRows, kInner, kColumns, in_steps.data());
+    EXPECT_EQ(in_steps, at_once);
+    EXPECT_EQ(counter.calls(), 8U);  // 2^25 products
+}
+
 }  // namespace
 }  // namespace ad::test

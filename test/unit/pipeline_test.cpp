@@ -98,6 +98,10 @@ TEST(Pipeline, Scales) {
     EXPECT_EQ(scaled(Scale::None), (Values{4, 14, 1e100}));
     EXPECT_EQ(scaled(Scale::Standard), (Values{0, 10 / std::sqrt(10.0), 1e100 / std::sqrt(10.0)}));
     EXPECT_EQ(scaled(Scale::Robust), (Values{0.5, 5.5, 1e100 / 2}));
+    // quartiles 0 and 0: of the other distances, 1, 2 and 1e9, the middle one, twice
+    const auto robust =
+        fitted(kPlain, {Values{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -2, 1e9}}, Scale::Robust);
+    EXPECT_EQ(through(robust, {0, 1, -2}), (Values{0, 0.25, -0.5}));
     EXPECT_EQ(scaled(Scale::MinMax),
               (Values{4 * (1.0 / 9) - 1.0 / 9, 14 * (1.0 / 9) - 1.0 / 9, 1e100 * (1.0 / 9)}));
     const auto pipeline = fitted(kPlain, column, Scale::MinMax);

@@ -183,6 +183,27 @@ TEST(Threshold, EvtFindsTheQuantilesOfKnownTails) {
     EXPECT_NEAR(resolve(rule("evt", 1e-4), scores), 1e300 * found - 1e301, 1e288);
 }
 
+TEST(Threshold, EvtStaysWithinWhatScoresReach) {
+    auto scores = scores_from([](double u) { return -std::log1p(-u); }, 1000);
+    const ThresholdRule evt = ThresholdRule::parse(rule("evt", 1e-6));
+    EXPECT_NEAR(evt.resolve(scores, kMissing), -std::log(1e-6), 4.0);
+    EXPECT_EQ(evt.resolve(scores, kMissing, 9.0), 9.0);
+    EXPECT_EQ(evt.resolve(scores, kMissing, 99.0), evt.resolve(scores, kMissing));
+    // a score that many rows have is not extreme
+    for (double& score : scores) score = std::min(score, 2.0);
+    EXPECT_GT(evt.resolve(scores, kMissing, 2.0), 2.0);
+}
+
+TEST(Threshold, EvtOfRowsThatAreFarFlagsThem) {
+    const auto rows = normal_rows(1000, 2);
+    for (const auto algorithm : {"inne", "one_class_svm"}) {
+        const Json evt{{"method", "evt"}, {"value", 1e-9}};
+        const auto model = fit(request(algorithm, {{"threshold", evt}}), rows);
+        EXPECT_TRUE(model.predict(score(model, Rows{{1e6, 1e6}})[0]).is_anomaly) << algorithm;
+        EXPECT_FALSE(model.predict(score(model, Rows{{0.0, 0.0}})[0]).is_anomaly) << algorithm;
+    }
+}
+
 TEST(Threshold, EvtOfFewOrEqualScoresFlagsNone) {
     for (const auto& scores : {std::vector<double>{5.0},
                                {5.0, 5.0},

@@ -24,7 +24,13 @@ constexpr int kMostSteps = 30;
 /// A subset of the rows as its moments, and how good it is.
 struct Candidate {
     Ellipsoid shape;
-    double log_determinant() const { return shape.log2_determinant(); }
+
+    bool on_plane() const { return shape.rank() < shape.center().size(); }
+    /// Of all subsets on planes it is the same, so that the first of them is the best.
+    double log_determinant() const {
+        constexpr double kInfinity = std::numeric_limits<double>::infinity();
+        return on_plane() ? -kInfinity : shape.log2_determinant();
+    }
 };
 
 /// Looks for the `support` rows with the smallest covariance determinant.
@@ -62,7 +68,7 @@ class Search {
     /// Concentrates until the determinant falls no more, or is 0: the rows of the subset lie on a
     /// plane, and nothing is smaller. Of such subsets that in the fewest dimensions is the best.
     Candidate descend(Candidate best, int steps) {
-        while (steps-- > 0 && best.shape.rank() == rows_.count) {
+        while (steps-- > 0 && !best.on_plane()) {
             Candidate next = concentrate(best);
             if (!(next.log_determinant() < best.log_determinant())) break;
             best = std::move(next);
@@ -111,8 +117,10 @@ Ellipsoid minimum_determinant(const Columns& rows, std::size_t support, Random r
         Search search(some, support_of(some.rows));
         std::vector<Candidate> found;
         for (std::size_t s = 0; s < count; ++s) {
-            found.push_back(
-                search.descend(search.concentrate(search.start(random)), kFirstSteps - 1));
+            Candidate start = search.start(random);
+            found.push_back(start.on_plane()
+                                ? std::move(start)
+                                : search.descend(search.concentrate(start), kFirstSteps - 1));
             if (found.size() >= 2 * kKept) keep_best(found, kKept);
         }
         keep_best(found, kKept);
@@ -239,7 +247,7 @@ constexpr Algorithm kEllipticEnvelope{
         "Rousseeuw, Van Driessen: A Fast Algorithm for the Minimum Covariance Determinant "
         "Estimator (1999)",
     .random = true,
-    .scale = Scale::Standard,
+    .scale = Scale::Robust,
     .max_columns = 500,
     .payload_version = 1,
     .params = kParams,

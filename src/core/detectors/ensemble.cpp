@@ -51,6 +51,7 @@ class Ensemble final : public Detector {
     }
 
     double natural_threshold() const override { return threshold_; }
+    double largest_score() const override { return committee_.largest_score(); }
 
     void save(Writer& out) const override {
         out.number(threshold_);

@@ -96,6 +96,7 @@ class Inne final : public Detector {
     }
 
     double natural_threshold() const override { return kUsualThreshold; }
+    double largest_score() const override { return 1.0; }
 
     void save(Writer& out) const override {
         out.number(samples_);
@@ -133,6 +134,7 @@ class Inne final : public Detector {
     void measure(const double* query, std::size_t first, std::size_t last, double* squares) const {
         constexpr double kInfinity = std::numeric_limits<double>::infinity();
         for (std::size_t b = first / kBlockPoints; b * kBlockPoints < last; ++b) {
+            if (b % 64 == 0) poll();
             centers_.squares(b, query, kInfinity, squares + b * kBlockPoints);
         }
     }

@@ -15,14 +15,14 @@ constexpr double kUsualThreshold = 1.5;
 /// Of a normal distribution: the interquartile range divided by the mean absolute deviation.
 constexpr double kOfMeanDeviation = 1.6907;
 
-Fence learn(const double* values, std::size_t rows) {
-    const auto quartiles = quantiles(std::vector<double>(values, values + rows), 5);
+Fence learn(const std::vector<double>& values) {
+    const auto quartiles = quantiles(values, 5);
     Fence fence{quartiles[1], quartiles[3], quartiles[3] - quartiles[1]};
     if (fence.spread > 0.0) return fence;
     // More than half of the values are alike.
     double sum = 0.0;
-    for (std::size_t i = 0; i < rows; ++i) sum += std::fabs(values[i] - quartiles[2]);
-    fence.spread = kOfMeanDeviation * (sum / static_cast<double>(rows));
+    for (const double value : values) sum += std::fabs(value - quartiles[2]);
+    fence.spread = kOfMeanDeviation * (sum / static_cast<double>(values.size()));
     return fence;
 }
 
@@ -37,6 +37,7 @@ constexpr Algorithm kIqr{
         "ranges, 0 and up; 1.5 is the usual threshold",
     .paper = "Tukey: Exploratory Data Analysis (1977)",
     .random = false,
+    .takes_missing = true,
     .payload_version = 1,
     .params = {},
     .make = [] { return make_fences(learn, kUsualThreshold); },

@@ -109,8 +109,8 @@ class Kde final : public Detector {
                     squares[t] = group.squared_distances(reference_.at(start + t));
                 }
                 sum.add(squares, count);
+                poll();
             }
-            poll();
             for (std::size_t i = 0; i < group.rows(); ++i) {
                 scores[first + i] = std::min(constant - sum.log_sum(i), kLargestScore);
             }
@@ -123,6 +123,7 @@ class Kde final : public Detector {
         const double factor = 0.5 / (bandwidth_ * bandwidth_);
         std::vector<double> exponents(reference_.count());
         for (std::size_t t = 0; t < exponents.size(); ++t) {
+            if (t % 1024 == 0) poll();
             double square = 0.0;
             for (std::size_t j = 0; j < columns; ++j) square += square_of(rows, row, t, j);
             exponents[t] = -factor * square;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "../fences.hpp"
 #include "../registry.hpp"
 
 namespace ad {
@@ -33,12 +34,17 @@ class Mad final : public Detector {
         const Columns& sample = training.rows;
         for (std::size_t j = 0; j < sample.count; ++j) {
             poll();
-            std::vector<double> values(sample.column[j], sample.column[j] + sample.rows);
+            std::vector<double> values = present_values(sample.column[j], sample.rows);
+            if (values.empty()) {  // nothing is known: whatever comes is usual
+                center_.push_back(0.0);
+                scale_.push_back(kLargest);
+                continue;
+            }
             const double center = median_of(values);
             double sum = 0.0;
             for (double& value : values) {
                 value = std::min(std::fabs(value - center), kLargest);
-                sum += value / static_cast<double>(sample.rows);
+                sum += value / static_cast<double>(values.size());
             }
             const double deviation = median_of(values);
             center_.push_back(center);
@@ -86,7 +92,9 @@ class Mad final : public Detector {
 
   private:
     double z_score(std::size_t j, double value) const {
-        const double distance = std::fabs(value - center_[j]);
+        if (std::isnan(value)) return 0.0;
+        const double distance =
+            std::fabs(std::clamp(value, -kLargestValue, kLargestValue) - center_[j]);
         if (distance == 0.0) return 0.0;
         if (scale_[j] == 0.0) return kConstantColumn;
         return std::min(distance / scale_[j], kLargestScore);
@@ -105,6 +113,7 @@ constexpr Algorithm kMad{
     .score_scale = "largest modified z-score of the columns, 0 and up; 3.5 is the usual threshold",
     .paper = "Iglewicz, Hoaglin: How to Detect and Handle Outliers (1993)",
     .random = false,
+    .takes_missing = true,
     .payload_version = 1,
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Mad>(); },

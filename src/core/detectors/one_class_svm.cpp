@@ -15,6 +15,7 @@ namespace ad {
 namespace {
 
 constexpr std::size_t kTile = PointTiles::kTile;
+constexpr std::size_t kPollPoints = 256;
 constexpr std::uint32_t kMostRows = 10'000'000;
 constexpr double kLargestGamma = 1e100;
 constexpr double kSmallestGamma = 1e-250;
@@ -48,6 +49,7 @@ double gamma_of(const Params& params, const Columns& rows) {
     double mean = 0.0;
     double variance = 0.0;
     for (std::size_t j = 0; j < rows.count; ++j) {
+        poll();
         for (std::size_t i = 0; i < rows.rows; ++i) mean += rows.at(i, j) / cells;
     }
     for (std::size_t j = 0; j < rows.count; ++j) {
@@ -134,6 +136,7 @@ class OneClassSvm final : public Detector {
         }
         std::vector<double> exponents(points_.count());
         for (std::size_t k = 0; k < points_.count(); ++k) {
+            if (k % kPollPoints == 0) poll();
             for (std::size_t j = 0; j < rows.count; ++j) {
                 exponents[k] += part_of(rows.at(row, j), k, j);
             }
@@ -147,6 +150,7 @@ class OneClassSvm final : public Detector {
         }
         if (total == 0.0) return;
         for (std::size_t k = 0; k < points_.count(); ++k) {
+            if (k % kPollPoints == 0) poll();
             const double share = exponents[k] / total;
             for (std::size_t j = 0; share > 0.0 && j < rows.count; ++j) {
                 contributions[j] += share * part_of(rows.at(row, j), k, j);
@@ -156,6 +160,12 @@ class OneClassSvm final : public Detector {
 
     /// A score of 0 lies on the boundary, which belongs to the region.
     double natural_threshold() const override { return std::numeric_limits<double>::denorm_min(); }
+
+    /// Of a row that is like no other. With the negative weights of an approximation some rows may
+    /// exceed it a little.
+    double largest_score() const override {
+        return kernel_.type == Kernel::Type::Rbf ? offset_ : Detector::largest_score();
+    }
 
     Json describe() const override { return description_; }
 
@@ -204,6 +214,7 @@ class OneClassSvm final : public Detector {
                            double unit) {
         PointTiles points(chosen.size(), rows.count);
         for (std::size_t j = 0; j < rows.count; ++j) {
+            poll();
             for (std::size_t i = 0; i < chosen.size(); ++i) {
                 points.at(i, j) = rows.at(chosen[i], j) / unit;
             }
@@ -215,6 +226,7 @@ class OneClassSvm final : public Detector {
     void keep(const PointTiles& points, const std::vector<std::uint32_t>& chosen) {
         points_ = PointTiles(chosen.size(), points.columns());
         for (std::size_t i = 0; i < chosen.size(); ++i) {
+            if (i % kPollPoints == 0) poll();
             for (std::size_t j = 0; j < points.columns(); ++j) {
                 points_.at(i, j) = points.at(chosen[i], j);
             }
@@ -246,6 +258,7 @@ class OneClassSvm final : public Detector {
     void become_plane(std::size_t columns, double unit) {
         PointTiles plane(1, columns);
         for (std::size_t j = 0; j < columns; ++j) {
+            poll();
             for (std::size_t k = 0; k < points_.count(); ++k) {
                 plane.at(0, j) += weights_[k] * points_.at(k, j);
             }
@@ -337,7 +350,7 @@ constexpr ParamSpec kParams[] = {
      1,
      kMostRows,
      {},
-     "training rows above which auto approximates"},
+     "training rows above which auto approximates; then the seed matters"},
     {"n_components", ParamType::Integer, 256, 1, 4096, {}, "landmarks of nystroem"},
     {"max_reference",
      ParamType::Integer,

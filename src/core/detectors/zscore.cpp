@@ -12,10 +12,10 @@ namespace {
 
 constexpr double kUsualThreshold = 3.0;
 
-Fence learn(const double* values, std::size_t rows) {
-    const auto [least, greatest] = std::minmax_element(values, values + rows);
+Fence learn(const std::vector<double>& values) {
+    const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
     if (*least == *greatest) return {*least, *least, 0.0};  // the mean may be rounded
-    const ColumnScale scale = ColumnScale::learn(Scale::Standard, values, rows);
+    const ColumnScale scale = ColumnScale::learn(Scale::Standard, values.data(), values.size());
     return {scale.center, scale.center, scale.spread};
 }
 
@@ -30,6 +30,7 @@ constexpr Algorithm kZscore{
         "up; 3 is the usual threshold",
     .paper = "Shewhart: Economic Control of Quality of Manufactured Product (1931)",
     .random = false,
+    .takes_missing = true,
     .payload_version = 1,
     .params = {},
     .make = [] { return make_fences(learn, kUsualThreshold); },
