@@ -132,9 +132,9 @@ TEST(FitRequest, ImputePolicies) {
     };
     EXPECT_EQ(policy("isolation_forest", Json::object()).dump(),
               R"({"impute":"none","scale":"none"})");
-    EXPECT_EQ(policy("mad", Json::object()).dump(), R"({"impute":"median","scale":"none"})");
+    EXPECT_EQ(policy("ecod", Json::object()).dump(), R"({"impute":"median","scale":"none"})");
     for (const auto name : {"median", "mean", "reject"}) {
-        for (const auto algorithm : {"isolation_forest", "mad"}) {
+        for (const auto algorithm : {"isolation_forest", "hbos"}) {
             EXPECT_EQ(policy(algorithm, {{"impute", name}})["impute"], name);
         }
     }
@@ -155,7 +155,7 @@ TEST(FitRequest, Scales) {
 TEST(FitRequest, RefusesBadImputePolicies) {
     expect_refused({{"preprocess", {{"impute", "zero"}}}}, {"\"impute\"", "\"zero\""},
                    {"none, median, mean, constant, reject"});
-    expect_refused({{"algorithm", "mad"}, {"preprocess", {{"impute", "none"}}}},
+    expect_refused({{"algorithm", "hbos"}, {"preprocess", {{"impute", "none"}}}},
                    {"\"impute\"", "\"none\""}, {"are: median, mean, constant, reject"});
     expect_refused({{"preprocess", {{"impute", 5}}}}, {"\"impute\"", "5"}, {"median"});
     expect_refused({{"preprocess", {{"impute", "mean"}, {"fill_value", 1}}}},
