@@ -20,8 +20,8 @@ SELECT j.id AS job_id, j.job_name, j.kind, j.owner, j.source_table, j.model_id, 
             WHEN NOT j.is_active THEN 'paused'
             WHEN j.failed_attempts > 0 THEN 'retrying'
             WHEN j.next_run <= _ad_now() THEN 'due' ELSE 'scheduled' END AS state,
-       CASE WHEN running.pid IS NOT NULL OR NOT j.is_active THEN NULL
-            WHEN j.next_run > _ad_now() THEN j.waiting_for
+       CASE WHEN running.pid IS NOT NULL THEN NULL
+            WHEN NOT j.is_active OR j.next_run > _ad_now() THEN j.waiting_for
             ELSE coalesce(_ad_why_no_scheduler(),
                  CASE WHEN (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = j.owner::oid) AND NOT _ad_setting('anomaly_detect.enable_superuser_jobs')::boolean
                       THEN 'anomaly_detect.enable_superuser_jobs is off' END,
