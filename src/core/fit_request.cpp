@@ -250,8 +250,9 @@ FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t r
         std::min<std::uint64_t>(rows, affordable_sample(schema, max_memory));
     const std::uint64_t columns = count_columns(schema, model_features(schema));
     check_detector(sample, columns, max_memory);
-    return {.bytes =
-                sample * sample_bytes_a_row(schema) + algorithm->fit_bytes(params, sample, columns),
+    return {.sample = sample,
+            .sample_bytes = sample * sample_bytes_a_row(schema),
+            .detector_bytes = algorithm->fit_bytes(params, sample, columns),
             .steps = algorithm->fit_steps(params, static_cast<double>(sample),
                                           static_cast<double>(columns))};
 }

@@ -52,8 +52,10 @@ struct FitRequest {
     std::uint32_t affordable_sample(const Schema& schema, std::uint64_t max_memory) const;
 
     struct Cost {
-        std::uint64_t bytes;  ///< of the sample and the detector
-        double steps;         ///< of the detector's fit, as Algorithm::fit_steps
+        std::uint64_t sample;        ///< rows
+        std::uint64_t sample_bytes;  ///< this and the next are bounded each by itself
+        std::uint64_t detector_bytes;
+        double steps;  ///< of the detector's fit, as Algorithm::fit_steps
     };
     /// What a training on a source of `rows` rows takes. Throws MemoryLimit where it would.
     Cost training_cost(const Schema& schema, std::uint64_t rows, std::uint64_t max_memory) const;
