@@ -35,6 +35,7 @@ struct FitRequest {
     std::string weight;                 ///< the last feature, if it is none but the row's weight
     std::uint32_t min_rows;             ///< with fewer there is no model, and no error
     std::uint32_t sample_size;          ///< 0: as many as memory allows, up to kDefaultSampleSize
+    std::uint32_t max_sample_size;      ///< what the sample is cut to, for a trial; 0: not cut
     std::int64_t random_seed;
 
     static FitRequest parse(std::string_view text);

@@ -74,9 +74,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    tried_rows constant bigint := least((options->'sample_size')::bigint, 1000);
+    tried_rows constant integer := 1000;
     started timestamptz := clock_timestamp();
-    model bytea := _ad_fit_rest(source, inputs, options || jsonb_build_object('sample_size', tried_rows), condition, caller_path);
+    model bytea := _ad_fit_rest(source, inputs, options || jsonb_build_object('max_sample_size', tried_rows), condition, caller_path);
     tried_seconds float8 := _ad_fit_seconds();
     tried record;
     whole record;
@@ -101,7 +101,7 @@ BEGIN
             fit_seconds := fit_seconds + fitted * tried_seconds * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
             smaller_rows := least(of_entity.sample, (tried.sample + 1) / 2);
             models_bytes := _ad_models_bytes(
-                _ad_fit_rest(source, inputs, options || jsonb_build_object('sample_size', smaller_rows), condition, caller_path),
+                _ad_fit_rest(source, inputs, options || jsonb_build_object('max_sample_size', smaller_rows), condition, caller_path),
                 smaller_rows, model, tried.sample, ARRAY[whole.sample, of_entity.sample], ARRAY[1, fitted]);
         END IF;
     END IF;
