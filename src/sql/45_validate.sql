@@ -82,6 +82,7 @@ DECLARE
     whole record;
     of_entity record;
     fitted_rows bigint;
+    smaller bytea;
     smaller_rows bigint;
 BEGIN
     read_seconds := greatest(extract(epoch FROM clock_timestamp() - started) - tried_seconds, 0);
@@ -100,9 +101,11 @@ BEGIN
             SELECT * INTO of_entity FROM _ad_training_cost(options, model, fitted_rows / fitted);
             fit_seconds := fit_seconds + fitted * tried_seconds * coalesce(of_entity.steps / nullif(tried.steps, 0), 1);
             smaller_rows := least(of_entity.sample, (tried.sample + 1) / 2);
-            models_bytes := _ad_models_bytes(
-                _ad_fit_rest(source, inputs, options || jsonb_build_object('max_sample_size', smaller_rows), condition, caller_path),
-                smaller_rows, model, tried.sample, ARRAY[whole.sample, of_entity.sample], ARRAY[1, fitted]);
+            -- none, and no error, where so few rows make no model: then the larger one stands for both
+            smaller := _ad_query_source(_ad_fit_query(source, inputs, options
+                || jsonb_build_object('max_sample_size', smaller_rows, 'min_rows', 1, 'threshold', '{}'::jsonb), condition), caller_path);
+            models_bytes := _ad_models_bytes(coalesce(smaller, model), CASE WHEN smaller IS NULL THEN tried.sample ELSE smaller_rows END,
+                                             model, tried.sample, ARRAY[whole.sample, of_entity.sample], ARRAY[1, fitted]);
         END IF;
     END IF;
 END
