@@ -66,7 +66,7 @@ COMMENT ON FUNCTION _ad_models_bytes(bytea, bigint, bytea, bigint, bigint[], big
 'what so many models of samples of so many rows would take, from two models';
 
 CREATE FUNCTION _ad_try_training(
-    source regclass, inputs text[], options jsonb, condition text, caller_path text, OUT about jsonb, OUT rows bigint,
+    source regclass, inputs text[], options jsonb, label_column text, seen text, caller_path text, OUT about jsonb, OUT rows bigint,
     OUT sample_bytes bigint, OUT detector_bytes bigint, OUT models_bytes bigint, OUT read_seconds float8, OUT fit_seconds float8,
     OUT entities bigint, OUT fitted bigint
 )
@@ -75,8 +75,10 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     tried_rows constant integer := 1000;
+    condition text := _ad_without_anomalies(source, label_column, seen);
     started timestamptz := clock_timestamp();
-    model bytea := _ad_fit_rest(source, inputs, options || jsonb_build_object('max_sample_size', tried_rows), condition, caller_path);
+    model bytea := _ad_fit_rest(source, inputs, options || jsonb_build_object('max_sample_size', tried_rows), condition,
+                                label_column, seen, caller_path);
     tried_seconds float8 := _ad_fit_seconds();
     tried record;
     whole record;
@@ -110,7 +112,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION _ad_try_training(regclass, text[], jsonb, text, text) IS
+COMMENT ON FUNCTION _ad_try_training(regclass, text[], jsonb, text, text, text) IS
 'what a fit on a small sample of a source, and its steps, say of the training itself';
 
 CREATE FUNCTION _ad_validate_models(fitted bigint, bytes bigint, OUT check_name text, OUT status text, OUT detail text, OUT suggestion text)
@@ -137,9 +139,11 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     inputs text[];
-    condition text;
+    seen text;
     tried record;
-    seconds float8;
+    labels record;
+    started timestamptz;
+    seconds float8 := 0;
     message text;
     hint text;
 BEGIN
@@ -147,19 +151,29 @@ BEGIN
     BEGIN
         inputs := array_remove(_ad_training_features(source, feature_columns, label_column, partition_by, weight_column)
                                || partition_by || weight_column, NULL);
-        condition := concat(_ad_training_condition(source, _ad_check_condition(where_clause), time_column, exclude_windows),
-                            CASE WHEN label_column IS NOT NULL THEN ' AND NOT COALESCE(' || _ad_label(source, label_column) || ', false)' END);
+        seen := _ad_training_condition(source, _ad_check_condition(where_clause), time_column, exclude_windows);
         SELECT * INTO tried FROM _ad_try_training(source, inputs,
             _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, NULL, cardinality(partition_by), weight_column),
-            condition, caller_path);
+            label_column, seen, caller_path);
+        IF label_column IS NOT NULL THEN
+            started := clock_timestamp();
+            SELECT * INTO labels FROM _ad_count_labels(source, label_column, seen, caller_path);
+            seconds := extract(epoch FROM clock_timestamp() - started);
+        END IF;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
         RETURN QUERY SELECT 'training', 'error', message, nullif(hint, '');
         RETURN;
     END;
-    seconds := tried.read_seconds + tried.fit_seconds;
+    seconds := seconds + tried.read_seconds + tried.fit_seconds;
     RETURN QUERY SELECT 'rows', CASE WHEN tried.rows < 100 THEN 'warning' ELSE 'ok' END, format('%s rows', tried.rows),
         CASE WHEN tried.rows < 100 THEN 'Few rows make coarse p-values; train on more of them.' END;
+    IF label_column IS NOT NULL THEN
+        RETURN QUERY SELECT 'labels', CASE WHEN labels.anomalies = 0 OR labels.normal = 0 THEN 'warning' ELSE 'ok' END,
+            format('%s known anomalies are left out; %s rows are known to be normal, %s have no label', labels.anomalies, labels.normal, labels.unlabelled),
+            CASE WHEN labels.anomalies = 0 THEN 'Label known anomalies by true or 1: without them the model cannot be measured.'
+                 WHEN labels.normal = 0 THEN 'Label normal rows by false or 0: without them the model cannot be measured.' END;
+    END IF;
     RETURN QUERY SELECT f.* FROM _ad_validate_features(tried.about) f;
     RETURN QUERY SELECT 'entities', CASE WHEN tried.fitted = 0 THEN 'warning' ELSE 'ok' END,
         format('%s of %s have the %s rows for a model of their own', tried.fitted, tried.entities, _ad_entity_rows()),
