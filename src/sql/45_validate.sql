@@ -1,5 +1,14 @@
 -- The dry run of a training.
 
+CREATE FUNCTION _ad_entity_rows_of(threshold jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- the smallest p-value of n scores is 1 / (1 + n)
+    SELECT greatest(_ad_entity_rows(), CASE WHEN threshold->>'method' = 'p_value' THEN ceil(1 / (threshold->>'value')::numeric - 1) END)::bigint
+$$;
+COMMENT ON FUNCTION _ad_entity_rows_of(jsonb) IS 'rows that an entity needs for a model of its own with a threshold';
+
 CREATE FUNCTION _ad_count_entities(
     source regclass, features text[], options jsonb, condition text, caller_path text, OUT entities bigint, OUT fitted bigint, OUT fitted_rows bigint
 )
@@ -16,7 +25,7 @@ DECLARE
         'SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE n OPERATOR(pg_catalog.>=) %1$s), '
         'pg_catalog.sum(n) FILTER (WHERE n OPERATOR(pg_catalog.>=) %1$s)::pg_catalog.int8 '
         'FROM (%2$s) AS e(key, model, n) WHERE key IS NOT NULL AND model IS NULL',
-        _ad_entity_rows(), _ad_entities_query(source, features, nothing, condition, ', pg_catalog.count(*)'));
+        _ad_entity_rows_of(options->'threshold'), _ad_entities_query(source, features, nothing, condition, ', pg_catalog.count(*)'));
 BEGIN
     PERFORM set_config('search_path', caller_path, true);
     EXECUTE query INTO entities, fitted, fitted_rows;
@@ -176,7 +185,7 @@ BEGIN
     END IF;
     RETURN QUERY SELECT f.* FROM _ad_validate_features(tried.about) f;
     RETURN QUERY SELECT 'entities', CASE WHEN tried.fitted = 0 THEN 'warning' ELSE 'ok' END,
-        format('%s of %s have the %s rows for a model of their own', tried.fitted, tried.entities, _ad_entity_rows()),
+        format('%s of %s have the %s rows for a model of their own', tried.fitted, tried.entities, _ad_entity_rows_of(threshold)),
         CASE WHEN tried.fitted = 0 THEN 'Partition by columns with fewer different values.' END
     WHERE partition_by IS NOT NULL;
     RETURN QUERY SELECT m.* FROM _ad_validate_models(tried.fitted, tried.models_bytes) m WHERE tried.fitted > 0;
