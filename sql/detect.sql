@@ -203,6 +203,11 @@ SELECT detail FROM ad_validate('hundred') WHERE check_name = 'memory';
 SELECT check_name, status, detail FROM ad_validate('hundred', parameters => '{"n_estimators": 5000, "max_samples": 65536}') WHERE check_name = 'memory';
 SET anomaly_detect.max_training_memory = '1MB';
 SELECT check_name, status, detail FROM ad_validate('hundred', parameters => '{"n_estimators": 10000}');
+-- What ad_train can do is no error: without "sample_size" the sample shrinks to the memory, of 1000 rows as of others.
+SET anomaly_detect.max_training_memory = '64kB';
+SELECT status, detail FROM ad_validate('hundred', NULL, 'mad') WHERE check_name = 'memory';
+SELECT status, detail FROM ad_validate('hundred', NULL, 'mad', sample_size => 1000);
+SELECT ad_train('hundred', NULL, 'hundred', 'mad'), ad_drop_model('hundred');
 RESET anomaly_detect.max_training_memory;
 SELECT count(*) AS stored FROM model_registry WHERE name = 'poor';
 SELECT name, family, takes_missing, length(summary) > 0 AS summary, length(score_scale) > 0 AS score_scale, length(paper) > 0 AS paper FROM ad_algorithms ORDER BY 1;

@@ -135,6 +135,12 @@ SELECT ad_train('r', '{x,id}', 'x', weight_column => 'id');
 SELECT ad_train('r', '{x}', 'x', 'mad', weight_column => 'id');
 \echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY default
+-- Labels that take out every row, as the -1 and 1 of other tools do, neither of which is 0; and labels that cannot measure the model
+CREATE TABLE labelled AS SELECT i AS id, i::float8 AS x, CASE WHEN i % 10 = 0 THEN -1 ELSE 1 END AS outlier, true AS every, NULL::boolean AS nothing, i % 10 = 0 AS bad, CASE WHEN i % 10 = 0 THEN 1 END AS only_bad FROM generate_series(1, 200) i;
+SELECT ad_train('labelled', '{x}', 'x', 'mad', label_column => 'outlier');
+SELECT ad_train('labelled', '{x}', 'x', 'mad', where_clause => 'id <= 50', label_column => 'every');
+SELECT ad_train('labelled', '{x}', 'x', 'mad', where_clause => 'id > 200', label_column => 'every');
+SELECT l, v.* FROM unnest(ARRAY['outlier', 'every', 'nothing', 'bad', 'only_bad']) l, ad_validate('labelled', '{x}', 'mad', label_column => l) v WHERE check_name IN ('training', 'rows', 'labels') ORDER BY l, check_name;
 -- ad_validate says the same.
 SELECT check_name, status, detail FROM ad_validate('r', '{x}', 'mad', label_column => 'bad') WHERE check_name NOT IN ('time', 'memory');
 SELECT check_name, status, detail FROM ad_validate('r', '{x}', 'mad', label_column => 'nope');

@@ -211,6 +211,32 @@ SELECT check_name, status, detail, suggestion FROM ad_validate('r', '{x}', 'mad'
 SELECT check_name, status, detail, suggestion FROM ad_validate('r', '{x}', 'mad', partition_by => '{id}') WHERE check_name = 'entities';
 SELECT * FROM ad_validate('r', '{x}', 'mad', partition_by => '{nope}');
 
+-- It says what their models take, within a quarter: of points kept (knn), of trees (300 rows make trees of 256), of the scores of training.
+CREATE TABLE estimated AS SELECT i AS id, sqrt(i) AS x, i % 40 AS small, i % 3 AS large FROM generate_series(1, 12000) i;
+CREATE TABLE compared (algorithm text, entity text, estimate float8);
+INSERT INTO compared SELECT a, e, (SELECT substring(detail FROM '[0-9]+')::float8 * 1024 FROM ad_validate('estimated', '{x}', a, partition_by => ARRAY[e]) WHERE check_name = 'models')
+FROM unnest(ARRAY['mad', 'knn', 'isolation_forest', 'loda']) a, unnest(ARRAY['small', 'large']) e;
+SELECT count(ad_train('estimated', '{x}', algorithm || entity, algorithm, partition_by => ARRAY[entity])) AS trained FROM compared;
+SELECT c.algorithm, entity, estimate / size_bytes BETWEEN 0.8 AND 1.25 AS near FROM compared c JOIN model_registry r ON r.name = c.algorithm || entity ORDER BY 1, 2;
+-- Rows without a weight in the smaller of the two models that the estimate is made from; a threshold that 300 rows reach, and one that 300 do not
+ALTER TABLE estimated ADD w int;
+UPDATE estimated SET w = CASE WHEN id % 400 = 0 THEN 1 ELSE 0 END;
+SELECT status, detail ~ '^about [0-9]+ kB for 40 entities' AS detail FROM ad_validate('estimated', '{x}', parameters => '{"n_estimators": 10}', partition_by => '{small}', weight_column => 'w') WHERE check_name = 'models';
+SELECT value, check_name, status, detail FROM unnest(ARRAY[0.004, 0.001]) value,
+    ad_validate('estimated', '{x}', 'mad', threshold => jsonb_build_object('method', 'p_value', 'value', value), partition_by => '{small}') WHERE check_name = 'entities';
+SELECT value, ad_train('estimated', '{x}', 'of p_value', 'mad', threshold => jsonb_build_object('method', 'p_value', 'value', value), partition_by => '{small}') FROM unnest(ARRAY[0.004, 0.001]) value;
+SELECT version, metadata->'entities' AS entities FROM model_registry WHERE name = 'of p_value' ORDER BY 1;
+-- More than is allowed is an error, and what is near it a warning, which name the settings that are too small.
+\pset format unaligned
+CREATE FUNCTION of_models(settings text[], OUT result text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('anomaly_detect.max_training_memory', settings[1], true), set_config('anomaly_detect.max_model_size', settings[2], true);
+    SELECT concat_ws(' | ', status, detail, suggestion) INTO result FROM ad_validate('estimated', '{x}', 'knn', partition_by => '{small}') WHERE check_name = 'models';
+END
+$$;
+SELECT of_models(s) FROM (VALUES ('{-1,256MB}'::text[]), ('{64MB,400kB}'), ('{300kB,256MB}'), ('{300kB,200kB}')) s(s);
+\pset format aligned
+
 SELECT count(ad_drop_model(name)) > 0 AS dropped FROM (SELECT DISTINCT name FROM model_registry) m;
 DELETE FROM anomaly_detection_results;
 DELETE FROM anomaly_detection_runs;

@@ -146,10 +146,10 @@ Json PreprocessRule::to_json() const {
 }
 
 FitRequest FitRequest::parse(std::string_view text) {
-    constexpr std::array<std::string_view, 11> kKeys{
+    constexpr std::array<std::string_view, 12> kKeys{
         "algorithm", "parameters",       "preprocess",        "threshold",
         "features",  "identity_columns", "partition_columns", "weight",
-        "min_rows",  "sample_size",      "random_seed"};
+        "min_rows",  "sample_size",      "max_sample_size",   "random_seed"};
     constexpr std::int64_t kMaxSample = 10'000'000;
     constexpr auto kLargest = std::numeric_limits<std::int64_t>::max();
     Json options = parse_object(text, "the first argument of ad_fit");
@@ -173,6 +173,7 @@ FitRequest FitRequest::parse(std::string_view text) {
         .weight = take_weight(options, algorithm),
         .min_rows = count("min_rows", 0, kMaxSample),
         .sample_size = count("sample_size", 1, kMaxSample),
+        .max_sample_size = count("max_sample_size", 1, kMaxSample),
         .random_seed = take_integer(options, "random_seed", 0, -kLargest - 1, kLargest),
     };
 }
@@ -231,7 +232,8 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
                           "Reduce \"sample_size\" or the number of features, or increase "
                           "\"anomaly_detect.max_training_memory\".");
     }
-    if (sample_size > 0) return sample_size;
+    const std::uint32_t largest = max_sample_size > 0 ? max_sample_size : ~std::uint32_t{0};
+    if (sample_size > 0) return std::min(sample_size, largest);
     std::uint64_t columns = 0;
     for (const auto& feature : schema) columns += columns_of(feature.kind);
     const auto fits = [&](std::uint64_t sample) {
@@ -241,7 +243,8 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
         std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row);
     // a detector that needs too much for any sample is refused later
     while (fits(kSmallestSampleSize) && !fits(affordable)) affordable /= 2;
-    return static_cast<std::uint32_t>(std::max<std::uint64_t>(affordable, kSmallestSampleSize));
+    affordable = std::max<std::uint64_t>(affordable, kSmallestSampleSize);
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(affordable, largest));
 }
 
 FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t rows,
@@ -250,8 +253,9 @@ FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t r
         std::min<std::uint64_t>(rows, affordable_sample(schema, max_memory));
     const std::uint64_t columns = count_columns(schema, model_features(schema));
     check_detector(sample, columns, max_memory);
-    return {.bytes =
-                sample * sample_bytes_a_row(schema) + algorithm->fit_bytes(params, sample, columns),
+    return {.sample = sample,
+            .sample_bytes = sample * sample_bytes_a_row(schema),
+            .detector_bytes = algorithm->fit_bytes(params, sample, columns),
             .steps = algorithm->fit_steps(params, static_cast<double>(sample),
                                           static_cast<double>(columns))};
 }

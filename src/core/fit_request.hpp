@@ -35,6 +35,7 @@ struct FitRequest {
     std::string weight;                 ///< the last feature, if it is none but the row's weight
     std::uint32_t min_rows;             ///< with fewer there is no model, and no error
     std::uint32_t sample_size;          ///< 0: as many as memory allows, up to kDefaultSampleSize
+    std::uint32_t max_sample_size;      ///< what the sample is cut to, for a trial; 0: not cut
     std::int64_t random_seed;
 
     static FitRequest parse(std::string_view text);
@@ -52,8 +53,10 @@ struct FitRequest {
     std::uint32_t affordable_sample(const Schema& schema, std::uint64_t max_memory) const;
 
     struct Cost {
-        std::uint64_t bytes;  ///< of the sample and the detector
-        double steps;         ///< of the detector's fit, as Algorithm::fit_steps
+        std::uint64_t sample;        ///< rows
+        std::uint64_t sample_bytes;  ///< this and the next are bounded each by itself
+        std::uint64_t detector_bytes;
+        double steps;  ///< of the detector's fit, as Algorithm::fit_steps
     };
     /// What a training on a source of `rows` rows takes. Throws MemoryLimit where it would.
     Cost training_cost(const Schema& schema, std::uint64_t rows, std::uint64_t max_memory) const;

@@ -170,8 +170,9 @@ PGDLLEXPORT Datum _ad_describe(PG_FUNCTION_ARGS) {
     PG_RETURN_DATUM(make_jsonb(*json));
 }
 
-/// _ad_training_cost(parameters jsonb, model bytea, row_count bigint, OUT bytes bigint, OUT steps
-/// float8): an estimate for a source with the features of the model.
+/// _ad_training_cost(parameters jsonb, model bytea, row_count bigint, OUT sample bigint,
+/// OUT sample_bytes bigint, OUT detector_bytes bigint, OUT steps float8): an estimate for a source
+/// with the features of the model.
 PG_FUNCTION_INFO_V1(_ad_training_cost);
 PGDLLEXPORT Datum _ad_training_cost(PG_FUNCTION_ARGS) {
     Jsonb* options = PG_GETARG_JSONB_P(0);
@@ -190,8 +191,11 @@ PGDLLEXPORT Datum _ad_training_cost(PG_FUNCTION_ARGS) {
     if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE) {
         elog(ERROR, "return type must be a row type");
     }
-    Datum values[] = {Int64GetDatum(static_cast<int64>(cost.bytes)), Float8GetDatum(cost.steps)};
-    bool nulls[] = {false, false};
+    Datum values[] = {Int64GetDatum(static_cast<int64>(cost.sample)),
+                      Int64GetDatum(static_cast<int64>(cost.sample_bytes)),
+                      Int64GetDatum(static_cast<int64>(cost.detector_bytes)),
+                      Float8GetDatum(cost.steps)};
+    bool nulls[] = {false, false, false, false};
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
 }
 

@@ -72,10 +72,12 @@ CREATE FUNCTION _ad_describe(model bytea) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_describe(bytea) IS 'what the bytes of a model say about it';
 
-CREATE FUNCTION _ad_training_cost(parameters jsonb, model bytea, row_count bigint, OUT bytes bigint, OUT steps float8)
+CREATE FUNCTION _ad_training_cost(
+    parameters jsonb, model bytea, row_count bigint, OUT sample bigint, OUT sample_bytes bigint, OUT detector_bytes bigint, OUT steps float8
+)
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_training_cost(jsonb, bytea, bigint) IS
-'estimated memory of a training with the features of a model, and its steps, to which time is proportional; an error where the training would be refused';
+'estimated rows of the sample and memory of a training with the features of a model, and its steps, to which time is proportional; an error where the training would be refused';
 
 CREATE FUNCTION _ad_fit_seconds() RETURNS float8
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';

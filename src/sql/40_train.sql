@@ -123,8 +123,57 @@ $$;
 COMMENT ON FUNCTION _ad_fit_entities(regclass, text[], jsonb, text, bytea, text) IS
 'fits a model for each entity that has enough rows, beside the one of all rows';
 
+CREATE FUNCTION _ad_without_anomalies(source regclass, label_column text, seen text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT CASE WHEN label_column IS NULL THEN seen ELSE format('%s AND NOT COALESCE(%s, false)', seen, _ad_label(source, label_column)) END
+$$;
+COMMENT ON FUNCTION _ad_without_anomalies(regclass, text, text) IS 'condition that also leaves out known anomalies';
+
+CREATE FUNCTION _ad_count_labels(
+    source regclass, label_column text, seen text, caller_path text, OUT anomalies bigint, OUT normal bigint, OUT unlabelled bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    query text := format(
+        'SELECT pg_catalog.count(*) FILTER (WHERE l), pg_catalog.count(*) FILTER (WHERE NOT l), '
+        'pg_catalog.count(*) FILTER (WHERE l IS NULL) FROM (SELECT %s FROM %s WHERE %s) AS s(l)',
+        _ad_label(source, label_column), _ad_source(source), seen);
+BEGIN
+    PERFORM set_config('search_path', caller_path, true);
+    EXECUTE query INTO anomalies, normal, unlabelled;
+END
+$$;
+COMMENT ON FUNCTION _ad_count_labels(regclass, text, text, text) IS
+'known anomalies, rows known to be normal, and others, of the rows of a source that a condition leaves';
+
+CREATE FUNCTION _ad_fail_without_rows(source regclass, label_column text, seen text, caller_path text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    anomalies bigint := 0;
+BEGIN
+    IF label_column IS NOT NULL THEN
+        anomalies := (_ad_count_labels(source, label_column, seen, caller_path)).anomalies;
+    END IF;
+    IF anomalies > 0 THEN
+        RAISE EXCEPTION 'label_column "%" takes out all % rows to train on in %', label_column, anomalies, _ad_source(source)
+            USING ERRCODE = 'data_exception',
+                  HINT = 'True, and any number but 0, is a known anomaly, which is kept out of the fit; normal rows have false, 0 or null.';
+    END IF;
+    RAISE EXCEPTION 'there are no rows to train on in %', _ad_source(source)
+        USING ERRCODE = 'data_exception',
+              HINT = 'The source is empty, where_clause excludes every row, or row-level security hides them.';
+END
+$$;
+COMMENT ON FUNCTION _ad_fail_without_rows(regclass, text, text, text) IS 'the error of a training without rows, which says what took them out';
+
 CREATE FUNCTION _ad_fit_rest(
-    source regclass, features text[], options jsonb, condition text, caller_path text
+    source regclass, features text[], options jsonb, condition text, label_column text, seen text, caller_path text
 ) RETURNS bytea
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -140,24 +189,23 @@ BEGIN
     model := _ad_query_source(_ad_fit_query(source, features, options, condition), caller_path);
     PERFORM set_config('max_parallel_workers_per_gather', workers, true);
     IF model IS NULL THEN
-        RAISE EXCEPTION 'there are no rows to train on in %', _ad_source(source)
-            USING ERRCODE = 'data_exception',
-                  HINT = 'The source is empty, where_clause excludes every row, or row-level security hides them.';
+        PERFORM _ad_fail_without_rows(source, label_column, seen, caller_path);
     END IF;
     RETURN model;
 END
 $$;
-COMMENT ON FUNCTION _ad_fit_rest(regclass, text[], jsonb, text, text) IS
-'fits a model on all rows of a source: of a partitioned model, the fallback';
+COMMENT ON FUNCTION _ad_fit_rest(regclass, text[], jsonb, text, text, text, text) IS
+'fits a model on all rows of a source that a condition leaves: of a partitioned model, the fallback';
 
 CREATE FUNCTION _ad_fit_source(
-    source regclass, features text[], options jsonb, condition text, caller_path text
+    source regclass, features text[], options jsonb, label_column text, seen text, caller_path text
 ) RETURNS bytea
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
-    model bytea := _ad_fit_rest(source, features, options, condition, caller_path);
+    condition text := _ad_without_anomalies(source, label_column, seen);
+    model bytea := _ad_fit_rest(source, features, options, condition, label_column, seen, caller_path);
 BEGIN
     IF options ? 'partition_columns' THEN
         model := _ad_fit_entities(source, features, options, condition, model, caller_path);
@@ -165,7 +213,8 @@ BEGIN
     RETURN model;
 END
 $$;
-COMMENT ON FUNCTION _ad_fit_source(regclass, text[], jsonb, text, text) IS 'fits a model on a source';
+COMMENT ON FUNCTION _ad_fit_source(regclass, text[], jsonb, text, text, text) IS
+'fits a model on the rows of a source that a condition leaves, without known anomalies';
 
 CREATE FUNCTION _ad_register(
     model_name text, model bytea, source_table text, description text, activate boolean, metrics jsonb
@@ -312,7 +361,6 @@ DECLARE
     features text[] := _ad_training_features(source, feature_columns, label_column, partition_by, weight_column);
     inputs text[] := array_remove(features || partition_by || weight_column, NULL);
     seen text := _ad_training_condition(source, condition, time_column, exclude_windows);
-    label text := CASE WHEN label_column IS NOT NULL THEN _ad_label(source, label_column) END;
     name text := coalesce(model_name, (SELECT relname FROM pg_class WHERE oid = source));
     model bytea;
     new_id text;
@@ -323,11 +371,11 @@ BEGIN
         source, inputs,
         _ad_fit_options(algorithm, parameters, preprocess, threshold, inputs, NULL, sample_size, random_seed,
                         cardinality(partition_by), weight_column),
-        concat(seen, ' AND NOT COALESCE(' || label || ', false)'), caller_path);
+        label_column, seen, caller_path);
     new_id := _ad_register(name, model, source_name, description, coalesce(activate, true),
         jsonb_build_object('training_seconds', round(extract(epoch FROM clock_timestamp() - started), 3)));
-    IF label IS NOT NULL THEN
-        metrics := _ad_evaluate_source(source, new_id, label, seen, caller_path);
+    IF label_column IS NOT NULL THEN
+        metrics := _ad_evaluate_source(source, new_id, _ad_label(source, label_column), seen, caller_path);
         UPDATE model_registry r SET performance_metrics = r.performance_metrics || metrics WHERE r.model_id = new_id;
     END IF;
     RETURN new_id;

@@ -183,6 +183,17 @@ TEST(FitRequest, DefaultSampleShrinksToTheMemory) {
     EXPECT_THROW(request.affordable_sample(numbers(20), 255999), MemoryLimit);
 }
 
+// A trial is refused where the training is, and only there.
+TEST(FitRequest, MaxSampleSizeCutsWhatIsAffordable) {
+    const auto any = parse({{"max_sample_size", 500}});
+    EXPECT_EQ(any.affordable_sample(numbers(20), FitState::kNoLimit), 500U);
+    EXPECT_EQ(any.affordable_sample(numbers(20), 300000), 300U);
+    EXPECT_THROW(any.affordable_sample(numbers(20), 255999), MemoryLimit);
+    const auto chosen = parse({{"sample_size", 1000}, {"max_sample_size", 500}});
+    EXPECT_EQ(chosen.affordable_sample(numbers(20), 1000000), 500U);
+    EXPECT_THROW(chosen.affordable_sample(numbers(20), 999999), MemoryLimit);
+}
+
 // Half the rows, again and again, until the detector has room for them.
 TEST(FitRequest, DefaultSampleShrinksToWhatTheDetectorNeeds) {
     const auto request = parse({{"parameters", {{"n_estimators", 1000}, {"max_samples", 4096}}}});
