@@ -43,10 +43,7 @@ SELECT fails($$SELECT ad_train('t', '{a}', 'x', sample_size => 100000000)$$);
 SELECT fails(format('SELECT ad_train(%L, %L, %L)', 't', '{a}', name)) FROM unnest(ARRAY['', 'a@b', repeat('x', 101)]) name;
 SELECT fails($$SELECT ad_train('t', '{a}', 'x', time_column => 'a', exclude_windows => '{}')$$);
 SELECT fails($$SELECT ad_train('t', '{a}', 'x', time_column => 'a')$$);
-SET anomaly_detect.default_algorithm = 'nonsense';
-SELECT fails($$SELECT ad_train('t', '{a}', 'x')$$);
-RESET anomaly_detect.default_algorithm;
-SELECT fails('SET anomaly_detect.' || s) FROM unnest(ARRAY['random_seed = -1', 'max_model_size = 0', 'no_such = 1']) s;
+SELECT fails('SET anomaly_detect.' || s) FROM unnest(ARRAY['default_algorithm = nonsense', 'random_seed = -1', 'max_model_size = 0', 'no_such = 1']) s;
 
 --
 -- Columns and rows

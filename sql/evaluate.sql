@@ -171,6 +171,13 @@ UPDATE weighted SET w = CASE WHEN dev = 1 THEN 0 ELSE 1 END;
 SELECT ad_train('weighted', '{x}', 'w', 'isolation_forest', weight_column => 'w', partition_by => '{dev}');
 SELECT metadata->'entities' AS entities, metadata->'entities_without_model' AS without FROM model_registry WHERE model_id = 'w@3';
 SELECT ad_train('weighted', '{x}', 'w', 'mad', weight_column => 'w');
+-- A row of weight 0 leaves fit, calibration and threshold as if it were not there.
+UPDATE weighted SET w = CASE WHEN id <= 30 THEN 0 ELSE 1 END;
+UPDATE weighted SET x = 1e6 + id WHERE id <= 30;
+SELECT ad_train('weighted', '{x}', 'zero', 'isolation_forest', weight_column => 'w');
+SELECT ad_train('weighted', '{x}', 'without', 'isolation_forest', weight_column => 'w', where_clause => 'id > 30');
+SELECT z.training_rows, z.metadata->'fitted_rows' AS fitted, z.metadata->'calibration_scores' AS calibration, z.threshold = w.threshold AS threshold
+FROM model_registry z, model_registry w WHERE z.model_id = 'zero@1' AND w.model_id = 'without@1';
 
 SELECT count(ad_drop_model(name)) > 0 AS dropped FROM (SELECT DISTINCT name FROM model_registry) m;
 DROP SCHEMA evaluate CASCADE;

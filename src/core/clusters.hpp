@@ -41,6 +41,9 @@ Clusters find_clusters(const Columns& rows, std::size_t count, std::size_t start
 /// Upper bound of the memory that this takes.
 std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t count);
 
+/// How the time of one start grows.
+double clusters_steps(double rows, double columns, double count);
+
 /// fit_bytes and fit_steps of algorithms with the parameters "n_clusters" and "n_init".
 std::uint64_t kmeans_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
 double kmeans_steps(const Params& params, double rows, double columns);

@@ -93,7 +93,8 @@ struct Algorithm {
     /// Upper bound of the memory that a fit on that many rows and columns takes beyond the rows
     /// themselves, and of what the detector holds afterwards.
     std::uint64_t (*fit_bytes)(const Params& params, std::uint64_t rows, std::uint64_t columns);
-    /// How the time of a fit grows: proportional to its basic steps.
+    /// How the time of a fit grows, and of scoring the same rows, which comes after it: about the
+    /// multiplications that it takes, so that members of an ensemble add up.
     double (*fit_steps)(const Params& params, double rows, double columns);
     /// Refuses parameters that are wrong together (InvalidParameter); null if none can be.
     void (*check)(const Params& params) = nullptr;

@@ -46,12 +46,11 @@ Matrix accepted_rows(const Columns& all, const std::vector<std::uint8_t>& reject
     return matrix;
 }
 
-/// The weights of the rows that were not rejected.
-std::vector<double> accepted_weights(const std::vector<Cell>& all,
-                                     const std::vector<std::uint8_t>& rejected) {
+/// Of all rows; a missing weight is 0.
+std::vector<double> checked_weights(const std::vector<Cell>& cells) {
     std::vector<double> weights;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        const double weight = std::isnan(all[i].number) ? 0.0 : all[i].number;
+    for (const Cell cell : cells) {
+        const double weight = std::isnan(cell.number) ? 0.0 : cell.number;
         if (!(weight >= 0.0 && weight <= kLargestValue)) {
             const Json shown = number_to_json(weight);
             throw InvalidData("weight " +
@@ -59,14 +58,20 @@ std::vector<double> accepted_weights(const std::vector<Cell>& all,
                                   " is out of range",
                               "Weights are from 0 to 1e100; null is 0.");
         }
-        if (rejected.empty() || rejected[i] == 0) weights.push_back(weight);
+        weights.push_back(weight);
     }
     return weights;
 }
 
-std::uint64_t count_positive(const std::vector<double>& weights) {
-    return static_cast<std::uint64_t>(
-        std::count_if(weights.begin(), weights.end(), [](double weight) { return weight > 0.0; }));
+/// Rejects the rows of weight 0, and leaves the weights of those that remain.
+void reject_weightless(std::vector<double>& weights, std::vector<std::uint8_t>& rejected) {
+    rejected.resize(weights.size());
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        if (weights[i] == 0.0) rejected[i] = 1;
+        if (rejected[i] == 0) weights[kept++] = weights[i];
+    }
+    weights.resize(kept);
 }
 
 }  // namespace
@@ -112,25 +117,29 @@ std::optional<Model> Model::fit_if_enough(FitState& state, std::uint64_t max_mem
     return model;
 }
 
-/// Fits on the rows of the sample that preprocessing lets through, and gives their scores. False if
-/// "min_rows" wants more of them.
+/// Fits on the rows of the sample that preprocessing lets through and that have a weight, and gives
+/// their scores. False if "min_rows" wants more of them.
 bool Model::fit_detector(const Sample& sample, const FitRequest& request, std::uint64_t max_memory,
                          std::vector<double>& scores) {
     const SampleView view(sample);
     Block block;
     preprocess_.apply(view.cells(), block);
-    const Matrix matrix = accepted_rows(block.view(sample.rows), block.rejected);
+    const bool all_missing = std::accumulate(block.rejected.begin(), block.rejected.end(),
+                                             std::size_t{0}) == sample.rows;
     const bool weighted = !request.weight.empty();
     std::vector<double> weights;
-    if (weighted) weights = accepted_weights(sample.columns.back(), block.rejected);
-    const auto usable = weighted ? count_positive(weights) : matrix.rows();
-    if (request.too_few(usable)) return false;
-    if (matrix.rows() == 0) {
+    if (weighted) {
+        weights = checked_weights(sample.columns.back());
+        reject_weightless(weights, block.rejected);
+    }
+    const Matrix matrix = accepted_rows(block.view(sample.rows), block.rejected);
+    if (request.too_few(matrix.rows())) return false;
+    if (all_missing) {
         throw InvalidData(
             "every row has a missing value, and {\"impute\": \"reject\"} leaves none to train on",
             "Use another \"impute\" policy, or leave out the columns that are always null.");
     }
-    if (usable == 0) {
+    if (matrix.rows() == 0) {
         throw InvalidData("every row has weight 0", "A row counts by its weight; null is 0.");
     }
     rows_fitted_ = matrix.rows();

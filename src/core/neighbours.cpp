@@ -317,9 +317,16 @@ std::uint64_t NeighbourIndex::fit_bytes(const Params& params, std::uint64_t rows
            std::min<std::uint64_t>(rows, kOwnRows) * of_query;
 }
 
-double NeighbourIndex::expected_visits(double rows, double columns) {
-    constexpr double kMostDoublings = 20.0;
-    return std::min(rows, kBlockPoints * std::exp2(std::min(columns, kMostDoublings)));
+double NeighbourIndex::search_steps(double rows, double columns) {
+    // how the boxes that are near to a row grow in number, in experience: the more columns, the
+    // more like all of them
+    double power = 1.0;
+    if (columns <= static_cast<double>(kTreeColumns)) {
+        power =
+            std::max(std::min(columns / 32.0, 0.5), columns / static_cast<double>(kTreeColumns));
+    }
+    constexpr double kBlock = kBlockPoints;
+    return columns * std::min(rows, kBlock * std::pow(std::max(rows / kBlock, 1.0), power));
 }
 
 void add_shares(const PointBlocks& points, std::size_t point, const Columns& row, double square,

@@ -54,8 +54,8 @@ class NeighbourIndex {
     std::size_t memory_bytes() const;
     /// At most what it takes to make an index with these parameters, and to search in it.
     static std::uint64_t fit_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
-    /// Reference rows that a search compares with, at most: as many as have boxes near to the row.
-    static double expected_visits(double rows, double columns);
+    /// How the time of a search among so many reference rows grows.
+    static double search_steps(double rows, double columns);
 
     /// Loops other than the fastest that the CPU has.
     void use(const NeighbourLoops& loops) { points_.use(loops); }

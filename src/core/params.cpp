@@ -14,11 +14,29 @@ std::string format_number(double value) {
     return {buffer.data(), end};
 }
 
+std::string valid_values(const ParamSpec& spec) {
+    switch (spec.type) {
+        case ParamType::Boolean:
+            return "Valid values are: true, false.";
+        case ParamType::Choice:
+            return "Valid values are: " + join(spec.choices) + ".";
+        case ParamType::List:
+            return "The view ad_algorithms describes the parameters.";
+        default: {
+            const std::string range = "between " + format_number(spec.minimum) + " and " +
+                                      format_number(spec.maximum) + ".";
+            return spec.choices.empty()
+                       ? "Valid values are " + range
+                       : "Valid values are: " + join(spec.choices) + ", and numbers " + range;
+        }
+    }
+}
+
 [[noreturn]] void refuse_type(const ParamSpec& spec, std::string_view owner,
                               std::string_view wanted) {
     throw InvalidParameter("parameter \"" + std::string(spec.name) + "\" of " + std::string(owner) +
                                " must be " + std::string(wanted),
-                           "The view ad_algorithms describes the parameters.");
+                           valid_values(spec));
 }
 
 std::string quoted(std::span<const std::string_view> words) {
@@ -37,7 +55,7 @@ std::string_view read_choice(const ParamSpec& spec, const Json& value, std::stri
     if (found == spec.choices.end()) {
         throw InvalidParameter("invalid value \"" + text + "\" for parameter \"" +
                                    std::string(spec.name) + "\" of " + std::string(owner),
-                               "Valid values are: " + join(spec.choices) + ".");
+                               valid_values(spec));
     }
     return *found;
 }
@@ -54,8 +72,7 @@ double read_number(const ParamSpec& spec, const Json& value, std::string_view ow
         throw InvalidParameter("value " + format_number(number) + " of parameter \"" +
                                    std::string(spec.name) + "\" of " + std::string(owner) +
                                    " is out of range",
-                               "Valid values are between " + format_number(spec.minimum) + " and " +
-                                   format_number(spec.maximum) + ".");
+                               valid_values(spec));
     }
     return number;
 }

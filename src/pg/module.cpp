@@ -26,6 +26,21 @@ namespace {
 
 constexpr int kMegabyte = 1024;  // the unit of these settings is kB
 
+bool check_algorithm(char** value, void** extra, GucSource source) {
+    (void)extra;
+    (void)source;
+    StringInfoData names;
+    initStringInfo(&names);
+    for (const auto* algorithm : algorithms()) {
+        const auto name = algorithm->name;
+        if (name == *value) return true;
+        appendStringInfo(&names, "%s%.*s", names.len == 0 ? "" : ", ",
+                         static_cast<int>(name.size()), name.data());
+    }
+    GUC_check_errhint("Valid names are: %s.", names.data);
+    return false;
+}
+
 void define_settings() {
     DefineCustomIntVariable("anomaly_detect.max_training_memory",
                             "Memory that one training may use for its sample of rows.",
@@ -47,7 +62,7 @@ void define_settings() {
     DefineCustomStringVariable("anomaly_detect.default_algorithm",
                                "Algorithm of a training that does not name one.", nullptr,
                                &settings.default_algorithm, "isolation_forest", PGC_USERSET, 0,
-                               nullptr, nullptr, nullptr);
+                               check_algorithm, nullptr, nullptr);
     DefineCustomStringVariable("anomaly_detect.admin_role",
                                "Role whose members see the models, results and runs of all users.",
                                nullptr, &settings.admin_role, "", PGC_SUSET, 0, nullptr, nullptr,

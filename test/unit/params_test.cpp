@@ -46,6 +46,13 @@ TEST(Params, TakesGivenValues) {
               R"("sizes":[1,"x"]})");
 }
 
+TEST(Params, WrongTypesNameTheValidValues) {
+    expect_refused({{"shuffle", "yes"}}, {"true or false"}, {"Valid values are: true, false."});
+    expect_refused({{"colour", 1}}, {"must be a string"}, {"Valid values are: "});
+    expect_refused({{"count", "many"}}, {"a number"}, {"Valid values are between 1 and 10."});
+    expect_refused({{"width", "wide"}}, {"\"wide\""}, {", and numbers between 0 and 9."});
+}
+
 TEST(Params, UnknownKeyNamesTheValidOnes) {
     expect_refused({{"cuont", 3}}, {"unknown parameter of paint", "\"cuont\""},
                    {"count, share, shuffle, colour, width, sizes"});

@@ -46,6 +46,28 @@ TEST_P(Weights, AMissingOneIsZero) {
     EXPECT_NE(fit(zeros).save(), fit(std::vector<double>(50, 1.0)).save());
 }
 
+TEST_P(Weights, ZeroLeavesFitCalibrationAndThresholdToTheOthers) {
+    const auto about = [&](std::size_t first, double weight_before) {
+        Schema schema = numbers(1);
+        schema.push_back({"w", FeatureKind::Number});
+        FitState state(request(GetParam()->name, {{"weight", "w"}}), schema);
+        for (std::size_t i = first; i < 60; ++i) {
+            const double value = i < 20 ? 1000.0 * static_cast<double>(i) : 0.5 * (i % 7);
+            add_row(state, i, {value, i < 20 ? weight_before : 1.0});
+        }
+        return Json::parse(Model::fit(state).describe());
+    };
+    const Json zero = about(0, 0.0);
+    const Json without = about(20, 0.0);
+    EXPECT_EQ(zero["training_rows"], 60);
+    for (const char* what : {"fitted_rows", "calibration_scores"}) {
+        EXPECT_EQ(zero[what], 40);
+        EXPECT_EQ(without[what], 40);
+    }
+    EXPECT_EQ(zero["threshold"], without["threshold"]);
+    EXPECT_NE(zero["threshold"], about(0, 1.0)["threshold"]);
+}
+
 TEST_P(Weights, OutOfRangeAreRefused) {
     for (const double wrong : {-1.0, -kDenormal, kInfinity, -kInfinity, 1e101}) {
         std::vector<double> weights(50, 1.0);

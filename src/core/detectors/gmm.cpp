@@ -155,6 +155,23 @@ class Gmm final : public Detector {
     std::vector<Component> components_;
 };
 
+/// Components with hardly more rows than columns are flat: they keep their rows, and the fit ends
+/// after few rounds.
+double usual_rounds(double rows_of_component, double columns) {
+    constexpr double kUsual = 20.0;
+    constexpr double kEnough = 2.5;  ///< rows for each column
+    const double filled = std::min(1.0, rows_of_component / (kEnough * columns));
+    return std::max(2.0, kUsual * filled * filled);
+}
+
+double steps_of_fit(const Params& params, double rows, double columns) {
+    const double components = params.number("n_components");
+    const double of_round = components * (rows + columns) * columns * columns;
+    if (components == 1.0) return of_round;
+    return clusters_steps(rows, columns, components) +
+           usual_rounds(rows / components, columns) * of_round;
+}
+
 constexpr ParamSpec kParams[] = {
     {"n_components", ParamType::Integer, 1, 1, 100, {}, "normal distributions, at most"},
     {"reg_covar", ParamType::Real, 1e-6, 1e-12, 1e6, {}, "added to every variance"},
@@ -182,13 +199,7 @@ constexpr Algorithm kGmm{
             return clusters_bytes(rows, columns, components) + moments_bytes(rows, columns) +
                    components * (2 * rows * sizeof(double) + Ellipsoid::expected_bytes(columns));
         },
-    .fit_steps =
-        [](const Params& params, double rows, double columns) {
-            constexpr double kUsualRounds = 20.0;
-            const double components = params.number("n_components");
-            return (components > 1.0 ? kUsualRounds : 1.0) * components * (rows + columns) *
-                   columns * columns;
-        },
+    .fit_steps = steps_of_fit,
 };
 
 }  // namespace ad

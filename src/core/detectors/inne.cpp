@@ -193,7 +193,7 @@ std::uint64_t bytes_of_fit(const Params& params, std::uint64_t rows, std::uint64
 
 double steps_of_fit(const Params& params, double rows, double columns) {
     const double samples = samples_of(params, rows);
-    return params.number("n_estimators") * samples * samples * columns;
+    return params.number("n_estimators") * samples * (samples + rows) * columns;
 }
 
 constexpr ParamSpec kParams[] = {

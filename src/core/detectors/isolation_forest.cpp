@@ -157,7 +157,7 @@ std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uin
 double steps_of_forest(const Params& params, double rows, double) {
     const double samples = std::min(rows, params.number("max_samples"));
     const double tried = params.number("ndim") * params.number("ntry");
-    return params.number("n_estimators") * samples * std::log2(samples + 1.0) * tried;
+    return params.number("n_estimators") * (samples * std::log2(samples + 1.0) * tried + rows);
 }
 
 void check_parameters(const Params& params) {

@@ -127,7 +127,8 @@ constexpr Algorithm kKnn{
     .fit_steps =
         [](const Params& params, double rows, double columns) {
             const double reference = std::min(rows, params.number("max_reference"));
-            return reference * columns * std::log2(reference + 1.0);
+            return reference * columns * std::log2(reference + 1.0) +
+                   rows * NeighbourIndex::search_steps(reference, columns);
         },
 };
 

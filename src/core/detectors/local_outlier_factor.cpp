@@ -125,10 +125,10 @@ std::uint64_t bytes_of_fit(const Params& params, std::uint64_t rows, std::uint64
                (2 * neighbours * (sizeof(double) + sizeof(std::uint32_t)) + 2 * sizeof(double));
 }
 
-/// Every reference row is compared with all others at worst.
+/// A search for every reference row, and to score every row.
 double steps_of_fit(const Params& params, double rows, double columns) {
     const double reference = std::min(rows, params.number("max_reference"));
-    return reference * columns * NeighbourIndex::expected_visits(reference, columns);
+    return (reference + rows) * NeighbourIndex::search_steps(reference, columns);
 }
 
 constexpr ParamSpec kParams[] = {
