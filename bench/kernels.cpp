@@ -2,6 +2,8 @@
 // Run by kernels.sh and, for its two first figures, by speed.py.
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <limits>
 #include <map>
 #include <stdexcept>
 #include <tuple>
@@ -21,12 +23,15 @@ struct Shape {
     int trees = 100;
     int samples = 256;
     int columns = 10;
-    int planes = 0;  ///< columns of each, in a fair-cut forest
+    int planes = 0;           ///< columns of each, in a fair-cut forest
+    bool missing = false;     ///< every twentieth value is
+    bool categories = false;  ///< every second column is of categories
 
     auto operator<=>(const Shape&) const = default;
     std::string name() const {
         return std::to_string(trees) + "x" + std::to_string(samples) + "x" +
-               std::to_string(columns) + (planes > 0 ? ", ndim " + std::to_string(planes) : "");
+               std::to_string(columns) + (planes > 0 ? ", ndim " + std::to_string(planes) : "") +
+               (missing ? ", missing values" : "") + (categories ? ", categories" : "");
     }
 };
 
@@ -37,26 +42,34 @@ double normal(Random& random) {
     return sum;
 }
 
+constexpr std::uint32_t kCategories = 50;
+
 /// As bench/data.py makes them: correlated columns, and every hundredth row far out.
-Matrix make_rows(std::size_t columns) {
+Matrix make_rows(const Shape& shape) {
     Random random(1);
+    const auto columns = static_cast<std::size_t>(shape.columns);
     Matrix rows(kRows, columns);
     for (std::size_t i = 0; i < kRows; ++i) {
         const double common = normal(random);
         const double scale = i % 100 == 99 ? 4.0 : 1.0;
         for (std::size_t j = 0; j < columns; ++j) {
-            rows.column(j)[i] = scale * (0.6 * common + 0.8 * normal(random));
+            double& value = rows.column(j)[i];
+            value = scale * (0.6 * common + 0.8 * normal(random));
+            if (shape.categories && j % 2 == 1)
+                value = std::min<double>(std::floor(std::fabs(8.0 * value)), kCategories - 1);
+            if (shape.missing && random.below(20) == 0)
+                value = std::numeric_limits<double>::quiet_NaN();
         }
     }
     return rows;
 }
 
 const Matrix& rows_of(const Shape& shape) {
-    static std::map<int, Matrix> made;
-    const auto found = made.find(shape.columns);
+    static std::map<std::tuple<int, bool, bool>, Matrix> made;
+    const std::tuple key(shape.columns, shape.missing, shape.categories);
+    const auto found = made.find(key);
     if (found != made.end()) return found->second;
-    const auto columns = static_cast<std::size_t>(shape.columns);
-    return made.emplace(shape.columns, make_rows(columns)).first->second;
+    return made.emplace(key, make_rows(shape)).first->second;
 }
 
 std::unique_ptr<Detector> fit(const Shape& shape) {
@@ -67,8 +80,11 @@ std::unique_ptr<Detector> fit(const Shape& shape) {
         options["prob_pick_pooled_gain"] = 1;
         options["max_depth"] = "none";
     }
+    std::vector<std::uint32_t> categories(static_cast<std::size_t>(shape.columns), 0);
+    for (std::size_t j = 1; j < categories.size() && shape.categories; j += 2)
+        categories[j] = kCategories;
     auto detector = algorithm.make();
-    detector->fit({.rows = rows_of(shape).view()},
+    detector->fit({.rows = rows_of(shape).view(), .categories = categories.data()},
                   Params(algorithm.params, options, algorithm.name), Random(1));
     return detector;
 }
@@ -210,8 +226,13 @@ void add_all() {
         add("block, plain walk", walk, shape, kScanRows);
     }
     for (const int samples : {256, 4096, 65536}) {
-        for (const int planes : {2, 3}) {
-            const Shape shape{.samples = samples, .planes = planes};
+        for (const Shape& shape :
+             {Shape{.samples = samples, .planes = 1},
+              Shape{.samples = samples, .planes = 1, .categories = true},
+              Shape{.samples = samples, .planes = 2}, Shape{.samples = samples, .planes = 3},
+              Shape{.samples = samples, .planes = 3, .missing = true},
+              Shape{.samples = samples, .planes = 3, .categories = true},
+              Shape{.samples = samples, .planes = 5}, Shape{.samples = samples, .planes = 10}}) {
             add("block", score, shape, kScanRows);
             add("block, plain walk", walk_planes, shape, kScanRows);
             add("row", score, shape, std::size_t{1});

@@ -7,6 +7,7 @@
 #include "forest_planes_builder.hpp"
 #include "forest_planes_kernel.hpp"
 #include "forest_planes_walk.hpp"
+#include "forest_wide_walk.hpp"
 #include "quantiles.hpp"
 
 namespace ad {
@@ -110,6 +111,12 @@ constexpr std::size_t kNodesPerRow = 4096;
 /// Of fewer rows a call, most of the work of the kernel would be for rows that are not there.
 constexpr std::size_t kFew = 128;
 
+/// What a tree takes in the form that sum_by_walk makes.
+std::size_t walk_bytes(std::size_t nodes, std::size_t terms, bool sets) {
+    if (terms > PlaneWalk::kMaxTerms) return WideWalk::expected_bytes_of_tree(nodes, terms);
+    return PlaneWalk::expected_bytes_of_tree(nodes, terms, sets);
+}
+
 struct Step {
     bool right;
     bool outside;
@@ -210,7 +217,15 @@ bool PlaneForest::sum_by_kernel(const Columns& rows, const PlaneLoops& loops,
     return true;
 }
 
-bool PlaneForest::sum_by_walk(const Columns& rows, std::uint64_t* sums) const {
+bool PlaneForest::sum_by_walk(const Columns& rows, const WideLoops& loops,
+                              std::uint64_t* sums) const {
+    if (terms_ > PlaneWalk::kMaxTerms) {
+        if (wide_walk_ == nullptr)
+            wide_walk_ = std::make_unique<WideWalk>(trees_, columns_, terms_, penalizes_range_);
+        if (!wide_walk_->usable()) return false;
+        wide_walk_->sum_paths(columns_, rows, loops, sums);
+        return true;
+    }
     if (walk_ == nullptr)
         walk_ = std::make_unique<PlaneWalk>(trees_, columns_, codes_, penalizes_range_);
     if (!walk_->usable()) return false;
@@ -222,7 +237,7 @@ void PlaneForest::sum_paths(const Columns& rows, std::uint64_t* sums) const {
     rows_scored_ += rows.rows;
     if (rows_scored_ < kFastPays || rows_scored_ < nodes_ / kNodesPerRow) return walk(rows, sums);
     if (rows.rows >= kFew && sum_by_kernel(rows, plane_loops().back(), sums)) return;
-    if (!sum_by_walk(rows, sums)) walk(rows, sums);
+    if (!sum_by_walk(rows, wide_loops().back(), sums)) walk(rows, sums);
 }
 
 void PlaneForest::explain(const Columns& rows, std::size_t row, double share,
@@ -263,7 +278,7 @@ std::size_t PlaneForest::memory_bytes() const {
     std::size_t bytes = columns_.capacity() * sizeof(PlaneColumn);
     for (const PlaneTree& tree : trees_) {
         bytes += tree.memory_bytes() + PlaneKernel::expected_bytes_of_tree(tree.leaves()) +
-                 PlaneWalk::expected_bytes_of_tree(tree.nodes.size(), terms_, has_categories);
+                 walk_bytes(tree.nodes.size(), terms_, has_categories);
     }
     return bytes;
 }
@@ -276,7 +291,7 @@ std::size_t PlaneForest::expected_bytes_of_tree(std::size_t leaves, std::size_t 
     const std::size_t plain = leaves * (2 * kOfNode + of_split);
     if (!fast) return plain;
     return plain + PlaneKernel::expected_bytes_of_tree(leaves) +
-           PlaneWalk::expected_bytes_of_tree(2 * leaves, dimensions, true);
+           walk_bytes(2 * leaves, dimensions, true);
 }
 
 }  // namespace ad

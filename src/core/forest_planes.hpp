@@ -98,6 +98,8 @@ class PlaneBlock {
 
 class PlaneKernel;
 class PlaneWalk;
+class WideWalk;
+struct WideLoops;
 
 class PlaneForest {
   public:
@@ -133,7 +135,8 @@ class PlaneForest {
     /// The fast way of many rows; false if a tree is too large for it.
     bool sum_by_kernel(const Columns& rows, const PlaneLoops& loops, std::uint64_t* sums) const;
     /// The fast way of large trees and of few rows; false if there are too many categories for it.
-    bool sum_by_walk(const Columns& rows, std::uint64_t* sums) const;
+    /// `loops` are of planes with many terms.
+    bool sum_by_walk(const Columns& rows, const WideLoops& loops, std::uint64_t* sums) const;
 
   private:
     void count(const PlaneTree& tree);
@@ -154,6 +157,7 @@ class PlaneForest {
     mutable std::size_t rows_scored_ = 0;
     mutable std::unique_ptr<PlaneKernel> kernel_;
     mutable std::unique_ptr<PlaneWalk> walk_;
+    mutable std::unique_ptr<WideWalk> wide_walk_;
 };
 
 }  // namespace ad

@@ -1,6 +1,7 @@
 // Planes, sets of categories and what a forest of them promises: the kernel gives the sums of the
 // plain walk on every instruction set; bytes that pass `load` can be scored.
 #include "core/forest_planes.hpp"
+#include "core/forest_wide_loops.hpp"
 
 #include <cstring>
 
@@ -108,7 +109,8 @@ TEST(PlaneForest, KernelEqualsTheWalk) {
 }
 
 /// Calls of one row, of more and fewer than walk together, and of more than are walked at a time.
-void expect_walk(const PlaneForest& forest, const Matrix& values, const std::string& what) {
+void expect_walk(const PlaneForest& forest, const WideLoops& loops, const Matrix& values,
+                 const std::string& what) {
     const Columns all = values.view();
     const auto expected = walked(forest, all);
     for (const std::size_t size : {std::size_t{1}, std::size_t{15}, std::size_t{37}, all.rows}) {
@@ -117,13 +119,17 @@ void expect_walk(const PlaneForest& forest, const Matrix& values, const std::str
             for (const double*& column : columns) column += first;
             const std::size_t rows = std::min(size, all.rows - first);
             std::vector<std::uint64_t> sums(rows, 99);
-            ASSERT_TRUE(forest.sum_by_walk({columns.data(), all.count, rows}, sums.data()));
+            ASSERT_TRUE(forest.sum_by_walk({columns.data(), all.count, rows}, loops, sums.data()));
             const auto from = expected.begin() + static_cast<std::ptrdiff_t>(first);
             const std::vector<std::uint64_t> of_rows(from,
                                                      from + static_cast<std::ptrdiff_t>(rows));
-            ASSERT_EQ(sums, of_rows) << what << ", " << rows << " rows";
+            ASSERT_EQ(sums, of_rows) << loops.name << ", " << what << ", " << rows << " rows";
         }
     }
+}
+
+void expect_walk(const PlaneForest& forest, const Matrix& values, const std::string& what) {
+    for (const WideLoops& loops : wide_loops()) expect_walk(forest, loops, values, what);
 }
 
 TEST(PlaneForest, SideBySideEqualsTheWalk) {
@@ -138,30 +144,40 @@ TEST(PlaneForest, SideBySideEqualsTheWalk) {
     }
 }
 
-TEST(PlaneForest, SideBySideEqualsTheWalkWhateverTheNumberOfTerms) {
-    constexpr std::size_t kColumns = 9;
-    Matrix values(300, kColumns);
-    const std::vector<std::uint32_t> categories{0, 0, 0, 0, 0, 0, 0, 0, 7};
-    Random random(8);
-    for (std::size_t j = 0; j < kColumns; ++j) {
-        for (std::size_t i = 0; i < 300; ++i) {
-            const double value = categories[j] > 0 ? random.below(7) : random.uniform();
-            values.column(j)[i] = random.below(40) == 0 ? kMissing : value;
+/// Whatever the numbers of terms and columns.
+TEST(PlaneForest, WideEqualsTheWalk) {
+    struct Case {
+        std::size_t columns;
+        std::uint32_t dimensions;
+        bool penalizes;
+        double missing;
+    };
+    for (const Case& of : {Case{9, 4, false, 0.02}, Case{9, 6, true, 0.02}, Case{9, 9, false, 0.0},
+                           Case{16, 5, true, 0.0}, Case{17, 4, false, 0.02},
+                           Case{17, 17, true, 0.0}, Case{40, 33, true, 0.02}}) {
+        Matrix values(300, of.columns);
+        std::vector<std::uint32_t> categories(of.columns, 0);
+        categories.back() = 7;
+        Random random(8);
+        for (std::size_t j = 0; j < of.columns; ++j) {
+            for (std::size_t i = 0; i < 300; ++i) {
+                const double value = categories[j] > 0 ? random.below(7) : random.uniform();
+                values.column(j)[i] = random.uniform() < of.missing ? kMissing : value;
+            }
         }
-    }
-    for (const std::uint32_t dimensions : {4, 6, 9}) {
         ForestSettings settings = kSettings;
-        settings.dimensions = dimensions;
-        settings.penalizes_range = dimensions == 6;
+        settings.dimensions = of.dimensions;
+        settings.penalizes_range = of.penalizes;
         const auto forest = fit(
             {.rows = values.view(), .weights = nullptr, .categories = categories.data()}, settings);
-        expect_walk(forest, values, std::to_string(dimensions) + " columns a split");
+        expect_walk(forest, values,
+                    std::to_string(of.dimensions) + " of " + std::to_string(of.columns));
     }
 }
 
 TEST(PlaneForest, LargeTreesAreWalkedSideBySide) {
     const Data data(1500, true, 2);
-    for (const std::uint32_t dimensions : {1, 2}) {
+    for (const std::uint32_t dimensions : {1, 2, 5}) {
         ForestSettings settings = kSettings;
         settings.samples = 1500;
         settings.trees = 2;
@@ -187,7 +203,7 @@ TEST(PlaneForest, DeclinesSetsOfThousandsOfCategories) {
     const auto forest =
         fit({.rows = values.view(), .weights = nullptr, .categories = &kCategories}, settings);
     std::vector<std::uint64_t> sums(500, 99);
-    EXPECT_FALSE(forest.sum_by_walk(values.view(), sums.data()));
+    EXPECT_FALSE(forest.sum_by_walk(values.view(), wide_loops().back(), sums.data()));
     forest.sum_paths(values.view(), sums.data());
     EXPECT_EQ(sums, walked(forest, values.view()));
 }
@@ -215,7 +231,7 @@ TEST(PlaneForest, IsTheSameFromItsBytes) {
 TEST(PlaneForest, LoadsNothingThatItCannotScore) {
     const Data data(64, true, 4);
     Random random(5);
-    for (const std::uint32_t dimensions : {1, 2}) {
+    for (const std::uint32_t dimensions : {1, 2, 5}) {
         ForestSettings settings = kSettings;
         settings.dimensions = dimensions;
         settings.penalizes_range = true;
@@ -244,7 +260,7 @@ TEST(PlaneForest, LoadsNothingThatItCannotScore) {
             std::vector<std::uint64_t> sums(64, 99);
             forest.sum_by_kernel(data.values.view(), plane_loops().back(), sums.data());
             EXPECT_EQ(sums, walked(forest, data.values.view()));
-            forest.sum_by_walk(data.values.view(), sums.data());
+            forest.sum_by_walk(data.values.view(), wide_loops().back(), sums.data());
             EXPECT_EQ(sums, walked(forest, data.values.view()));
             for (const auto sum : sums) EXPECT_LT(sum, 2 * 600ULL << 16);
         }
