@@ -41,6 +41,8 @@ LINES = (
          Bound(high=8)),
     Line("score", "the same", ("score",), "with one parallel worker", ("parallel",),
          Bound(low=1.8)),
+    Line("score", "functions of PostgreSQL's own, `sum(sqrt(abs(sin(f1) * ...)))`",
+         ("functions",), "with one parallel worker", ("parallel functions",)),
     Line("score", "`sum(ad_score('m', bench))`, a row", ("row",), "values", ("score",),
          Bound(high=1.4)),
     Line("score", "`sum(ad_score('m', to_jsonb(bench)))`", ("jsonb",), "values", ("score",)),
@@ -92,10 +94,15 @@ class Held:
 
     def scores(self):
         plain = f"SELECT sum(ad_score('m', {FEATURES})) FROM bench"
+        functions = ("SELECT sum(sqrt(abs(sin(f1) * cos(f2) + exp(f3) - ln(f4 * f4 + 1) * sin(f5)"
+                     " + atan(f6) * cos(f7)))) FROM bench")
+        one_worker = (("SET max_parallel_workers_per_gather = 1",),
+                      ("RESET max_parallel_workers_per_gather",))
         return {
             "score": self.statement(plain),
-            "parallel": self.statement(plain, ("SET max_parallel_workers_per_gather = 1",),
-                                       ("RESET max_parallel_workers_per_gather",)),
+            "parallel": self.statement(plain, *one_worker),
+            "functions": self.statement(functions),
+            "parallel functions": self.statement(functions, *one_worker),
             "row": self.statement("SELECT sum(ad_score('m', bench)) FROM bench"),
             "jsonb": self.statement("SELECT sum(ad_score('m', to_jsonb(bench))) FROM bench"),
         }

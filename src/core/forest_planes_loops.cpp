@@ -76,7 +76,9 @@ inline void compare_all_sse2(std::span<const PlaneStep> steps, const PlaneTerm* 
                              const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
         const PlaneTerm* of_step = terms + step.first_term;
-        if (step.terms == 2) {
+        if (step.terms == 3) {
+            compare_chunks_sse2<kMissing, 3>(step, of_step, values, words);
+        } else if (step.terms == 2) {
             compare_chunks_sse2<kMissing, 2>(step, of_step, values, words);
         } else if (step.terms == 1) {
             compare_chunks_sse2<kMissing, 1>(step, of_step, values, words);
@@ -159,7 +161,9 @@ AD_AVX2 inline void compare_all_avx2(std::span<const PlaneStep> steps, const Pla
                                      const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
         const PlaneTerm* of_step = terms + step.first_term;
-        if (step.terms == 2) {
+        if (step.terms == 3) {
+            compare_chunks_avx2<kMissing, 3>(step, of_step, values, words);
+        } else if (step.terms == 2) {
             compare_chunks_avx2<kMissing, 2>(step, of_step, values, words);
         } else if (step.terms == 1) {
             compare_chunks_avx2<kMissing, 1>(step, of_step, values, words);
@@ -238,7 +242,9 @@ AD_AVX512 inline void compare_all_avx512(std::span<const PlaneStep> steps, const
                                          const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
         const PlaneTerm* of_step = terms + step.first_term;
-        if (step.terms == 2) {
+        if (step.terms == 3) {
+            compare_chunks_avx512<kMissing, 3>(step, of_step, values, words);
+        } else if (step.terms == 2) {
             compare_chunks_avx512<kMissing, 2>(step, of_step, values, words);
         } else if (step.terms == 1) {
             compare_chunks_avx512<kMissing, 1>(step, of_step, values, words);
@@ -315,7 +321,9 @@ inline void compare_all_portable(std::span<const PlaneStep> steps, const PlaneTe
                                  const PlaneValues& values, BlockBits* words) {
     for (const PlaneStep& step : steps) {
         const PlaneTerm* of_step = terms + step.first_term;
-        if (step.terms == 2) {
+        if (step.terms == 3) {
+            compare_chunks_portable<kMissing, 3>(step, of_step, values, words);
+        } else if (step.terms == 2) {
             compare_chunks_portable<kMissing, 2>(step, of_step, values, words);
         } else if (step.terms == 1) {
             compare_chunks_portable<kMissing, 1>(step, of_step, values, words);

@@ -1,10 +1,10 @@
 // The inner loops of WideWalk, once for each instruction set. All of them compute the same.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <span>
+
+#include "base.hpp"
 
 namespace ad {
 

@@ -1,8 +1,9 @@
 // Memory for what is read here and there: in large pages, if it is large and the system has them.
 #pragma once
 
-#include <cstddef>
 #include <new>
+
+#include "base.hpp"
 
 #if defined(__linux__)
 #include <sys/mman.h>
