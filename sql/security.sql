@@ -242,6 +242,7 @@ SELECT sum(processed_records), count(*) FROM anomaly_detection_runs WHERE source
 SELECT pg_describe_object(classid, objid, 0) AS without_comment FROM pg_depend d
 WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'anomaly_detect') AND deptype = 'e'
   AND NOT EXISTS (SELECT FROM pg_class WHERE oid = objid AND relkind = 'S')
+  AND NOT EXISTS (SELECT FROM pg_type WHERE oid = objid AND (typelem <> 0 OR (SELECT relkind <> 'c' FROM pg_class WHERE pg_class.oid = typrelid)))  -- members since 17
   AND coalesce(obj_description(objid, classid::regclass::name), obj_description((SELECT oid FROM pg_type WHERE typrelid = objid AND classid = 'pg_class'::regclass), 'pg_type')) IS NULL;
 SELECT pg_describe_object('pg_class'::regclass, d.objid, 0) AS not_dumped FROM pg_depend d JOIN pg_class c ON c.oid = d.objid, pg_extension e
 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'anomaly_detect'

@@ -17,8 +17,9 @@ die() {
     exit 1
 }
 
+# Warnings are errors here, and not where users build, whose compilers know other ones.
 build_module() {
-    make -s --no-print-directory -j"$(nproc)" PG_CONFIG="$pg_config" all
+    make -s --no-print-directory -j"$(nproc)" PG_CONFIG="$pg_config" COPT=-Werror all
 }
 
 # PostgreSQL refuses to run as root.

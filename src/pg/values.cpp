@@ -80,25 +80,26 @@ double interval_seconds(const Interval* span) {
 double numeric_to_double(Datum value) {
     constexpr int kFormMask = 0xC000, kShortForm = 0x8000, kNegative = 0x2000;
     constexpr std::uint64_t kExact = std::uint64_t{1} << 53;
-    constexpr int kGroup = 10000, kMaxGroups = 5, kLargestFirst = 1843;  // below 2^64 in all
+    constexpr int kGroup = 10000, kLargestFirst = 1843;  // below 2^64 in all
+    constexpr std::size_t kMaxGroups = 5;
     constexpr double kPowers[] = {1e0, 1e4, 1e8, 1e12, 1e16, 1e20};      // these are exact
     const varlena* packed = PG_DETOAST_DATUM_PACKED(value);
     const char* data = VARDATA_ANY(packed);
     std::uint16_t header;
     std::int16_t groups[kMaxGroups];
     memcpy(&header, data, sizeof(header));
-    const int count = static_cast<int>((VARSIZE_ANY_EXHDR(packed) - sizeof(header)) / 2);
+    const std::size_t count = (VARSIZE_ANY_EXHDR(packed) - sizeof(header)) / sizeof(groups[0]);
     if ((header & kFormMask) != kShortForm || count > kMaxGroups) {
         return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
     }
-    memcpy(groups, data + sizeof(header), sizeof(std::int16_t) * count);
+    memcpy(groups, data + sizeof(header), sizeof(groups[0]) * count);
     if (count == kMaxGroups && groups[0] > kLargestFirst) {
         return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
     }
     std::uint64_t digits = 0;
-    for (int i = 0; i < count; ++i) digits = digits * kGroup + groups[i];
+    for (std::size_t i = 0; i < count; ++i) digits = digits * kGroup + groups[i];
     const int weight = (header & 0x3F) - (header & 0x40);
-    const int scale = weight - (count - 1);  // of the last group, as a power of 10,000
+    const int scale = weight - (static_cast<int>(count) - 1);  // of the last group, as a power of 10,000
     double number = static_cast<double>(digits);
     if (digits <= kExact && scale >= -5 && scale <= 5) {
         number = scale < 0 ? number / kPowers[-scale] : number * kPowers[scale];
