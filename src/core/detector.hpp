@@ -80,7 +80,7 @@ struct Algorithm {
     std::string_view summary;
     std::string_view score_scale;
     std::string_view paper;
-    bool random;                    ///< the seed changes the model
+    bool random;                    ///< the seed changes the model, with some parameters at least
     bool takes_missing = false;     ///< NaN reaches fit and score; otherwise values are imputed
     bool takes_categories = false;  ///< numbers of categories do; otherwise their surprisals
     bool needs_categories = false;  ///< and looks at nothing else: numbers alone are refused

@@ -155,7 +155,7 @@ constexpr Algorithm kLocalOutlierFactor{
     .paper =
         "Breunig, Kriegel, Ng, Sander: LOF: Identifying Density-Based Local Outliers "
         "(SIGMOD 2000)",
-    .random = false,
+    .random = true,
     .scale = Scale::Standard,
     .payload_version = 1,
     .params = kParams,

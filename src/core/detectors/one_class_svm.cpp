@@ -372,7 +372,7 @@ constexpr Algorithm kOneClassSvm{
     .paper =
         "Schoelkopf, Platt, Shawe-Taylor, Smola, Williamson: Estimating the Support of a "
         "High-Dimensional Distribution (Neural Computation 2001)",
-    .random = false,
+    .random = true,
     .scale = Scale::Standard,
     .payload_version = 1,
     .params = kParams,
