@@ -15,8 +15,8 @@ namespace ad {
 /// if the registry says that the algorithm takes missing values.
 struct Training {
     Columns rows;
-    /// One a row, not negative, at least one positive; null if all rows count alike, as they always
-    /// do unless the registry says that the algorithm takes weights.
+    /// One a row, positive; null if all rows count alike, as they always do unless the registry
+    /// says that the algorithm takes weights.
     const double* weights = nullptr;
     /// One a column: how many categories it has, or 0 for numbers. A category is a whole number
     /// below that, the most frequent one 0; a row that is scored may have this number itself, which

@@ -57,21 +57,14 @@ bool has_categories(const Training& training) {
     return false;
 }
 
-double drawn_rows(const Training& training) {
-    if (training.weights == nullptr) return static_cast<double>(training.rows.rows);
-    double count = 0.0;
-    for (std::size_t i = 0; i < training.rows.rows; ++i) count += training.weights[i] > 0.0;
-    return count;
-}
-
 class IsolationForest final : public Detector {
   public:
     void fit(const Training& training, const Params& params, Random random) override {
         if (training.rows.count > AxisForest::kMaxColumns)
             throw InvalidData("an isolation forest takes at most 65534 columns");
         ForestSettings settings = settings_of(params);
-        settings.max_depth =
-            max_depth_of(params, std::min<double>(settings.samples, drawn_rows(training)));
+        const auto rows = static_cast<double>(training.rows.rows);
+        settings.max_depth = max_depth_of(params, std::min<double>(settings.samples, rows));
         if (!is_plain(settings) || has_categories(training)) forest_.emplace<PlaneForest>();
         std::visit([&](auto& forest) { forest.fit(training, settings, random); }, forest_);
         finish();
