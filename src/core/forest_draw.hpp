@@ -2,6 +2,7 @@
 // numbers that its planes are made of.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "columns.hpp"
@@ -25,6 +26,11 @@ class RowDraw {
   public:
     /// `weights` is null or one a row, positive, and kept by the caller.
     RowDraw(std::size_t rows, const double* weights, std::uint32_t wanted, bool bootstrap);
+
+    /// Upper bound of what it takes to draw so many of the rows.
+    static std::uint64_t bytes(std::uint64_t rows, std::uint64_t wanted) {
+        return rows * sizeof(Key) + std::min(rows, wanted) * sizeof(std::uint32_t);
+    }
 
     /// Of a tree: as many as wanted, or all if there are fewer.
     std::uint32_t size() const { return size_; }
