@@ -217,6 +217,7 @@ std::vector<Case> parameters_of_others() {
         {"one_class_svm", {{"approximation", "nystroem"}, {"max_reference", 500}}, 5000, 10},
         {"one_class_svm", {{"kernel", "linear"}}, 500, 10},
         {"autoencoder", {{"hidden", {512, 8, 512}}, {"epochs", 1}}, 300, 10},
+        {"autoencoder", {{"hidden", std::vector<int>(16, 1)}, {"epochs", 1}}, 300, 1},
         {"autoencoder", {{"batch_size", 4096}, {"epochs", 1}}, 5000, 10},
         {"gmm", {{"n_components", 20}}, 1000, 5},
         {"gmm", {{"n_components", 100}}, 500, 10},

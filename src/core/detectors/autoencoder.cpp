@@ -169,7 +169,8 @@ std::uint64_t bytes_of_autoencoder(const Params& params, const FitShape& shape) 
         (Perceptron::count_weights(sizes) + std::min<std::uint64_t>(rows, Detector::kMaxBlock) *
                                                 Perceptron::count_activations(sizes)) *
         sizeof(float);
-    return std::max(of_training, of_scoring);
+    constexpr std::uint64_t kOfLayer = 256;  // vectors themselves, and the list of sizes
+    return std::max(of_training, of_scoring) + sizes.size() * kOfLayer;
 }
 
 double steps_of_autoencoder(const Params& params, double rows, double columns) {
