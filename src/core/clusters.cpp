@@ -234,8 +234,9 @@ std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uin
            columns * sizeof(Lanes);
 }
 
-std::uint64_t kmeans_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns) {
-    return clusters_bytes(rows, columns, static_cast<std::uint64_t>(params.number("n_clusters")));
+std::uint64_t kmeans_bytes(const Params& params, const FitShape& shape) {
+    return clusters_bytes(shape.rows, shape.columns,
+                          static_cast<std::uint64_t>(params.number("n_clusters")));
 }
 
 /// The more rows, the more rounds it takes until centers are at rest: in experience by the fourth

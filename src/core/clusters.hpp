@@ -3,9 +3,8 @@
 // Squares Quantization in PCM", IEEE Trans. Inf. Theory 28 (1982).
 #pragma once
 
+#include "detector.hpp"
 #include "linear.hpp"
-#include "params.hpp"
-#include "random.hpp"
 
 namespace ad {
 
@@ -45,7 +44,7 @@ std::uint64_t clusters_bytes(std::uint64_t rows, std::uint64_t columns, std::uin
 double clusters_steps(double rows, double columns, double count);
 
 /// fit_bytes and fit_steps of algorithms with the parameters "n_clusters" and "n_init".
-std::uint64_t kmeans_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
+std::uint64_t kmeans_bytes(const Params& params, const FitShape& shape);
 double kmeans_steps(const Params& params, double rows, double columns);
 
 /// What each column adds to the distance of a row from a point: its share of the square.

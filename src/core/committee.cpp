@@ -100,6 +100,7 @@ double Committee::usual_tail(std::size_t rows) {
 void Committee::fit(const Training& training, const std::vector<MemberSpec>& specs,
                     Combination combination, Random random) {
     combination_ = combination;
+    members_.reserve(specs.size());
     double total = 0.0;
     for (const MemberSpec& spec : specs) total += spec.weight;
     for (const MemberSpec& spec : specs) {
@@ -262,14 +263,22 @@ std::size_t Committee::memory_bytes() const {
     return bytes;
 }
 
-std::uint64_t Committee::fit_bytes(const std::vector<MemberSpec>& specs, std::uint64_t rows,
-                                   std::uint64_t columns) {
-    // the columns as one member wants them, and scores; members are fitted one after the other
-    std::uint64_t bytes = rows * (columns + 4) * sizeof(double);
-    for (const MemberSpec& spec : specs) {
-        bytes += spec.algorithm->fit_bytes(spec.params, rows, columns);
+/// Members are fitted one after the other, and what one takes besides what it holds the next may
+/// have: of the columns as they want them, which are most of that, only one copy counts.
+std::uint64_t Committee::fit_bytes(const std::vector<MemberSpec>& specs, const FitShape& shape) {
+    FitShape of_members = shape;
+    of_members.scorings += 1;  // by the fit itself
+    std::uint64_t own = 0;
+    std::uint64_t converted = 0;
+    for (const auto& [algorithm, params, scale, weight, threshold] : specs) {
+        const auto of_member = Pipeline::converted_bytes(*algorithm, scale, shape);
+        own += sizeof(Member) + TailCurve::bytes(shape.rows) +
+               Pipeline::fit_bytes(*algorithm, params, scale, of_members) - of_member;
+        converted = std::max(converted, of_member);
     }
-    return bytes;
+    // the scores of a member, and of a block what each of them says
+    const std::uint64_t block = std::min<std::uint64_t>(shape.rows, Detector::kMaxBlock);
+    return own + converted + (2 * shape.rows + specs.size() * block) * sizeof(double);
 }
 
 double Committee::fit_steps(const std::vector<MemberSpec>& specs, double rows, double columns) {

@@ -58,8 +58,7 @@ class Committee {
     void load(Reader& in, std::size_t columns);
     std::size_t memory_bytes() const;
 
-    static std::uint64_t fit_bytes(const std::vector<MemberSpec>& specs, std::uint64_t rows,
-                                   std::uint64_t columns);
+    static std::uint64_t fit_bytes(const std::vector<MemberSpec>& specs, const FitShape& shape);
     static double fit_steps(const std::vector<MemberSpec>& specs, double rows, double columns);
 
   private:

@@ -14,9 +14,11 @@ namespace ad {
 /// What a detector learns from: at least one row and one column. A value is finite; NaN occurs only
 /// if the registry says that the algorithm takes missing values.
 struct Training {
+    static constexpr std::uint32_t kMaxCategories = 1000;  ///< of a column
+
     Columns rows;
-    /// One a row, not negative, at least one positive; null if all rows count alike, as they always
-    /// do unless the registry says that the algorithm takes weights.
+    /// One a row, positive; null if all rows count alike, as they always do unless the registry
+    /// says that the algorithm takes weights.
     const double* weights = nullptr;
     /// One a column: how many categories it has, or 0 for numbers. A category is a whole number
     /// below that, the most frequent one 0; a row that is scored may have this number itself, which
@@ -73,6 +75,14 @@ class Detector {
     virtual std::size_t memory_bytes() const = 0;
 };
 
+/// What is known of the rows of a fit beforehand.
+struct FitShape {
+    std::uint64_t rows;
+    std::uint64_t columns;
+    std::uint64_t categorical = 0;  ///< columns of them that have categories
+    std::uint64_t scorings = 1;     ///< how often the rows are scored afterwards
+};
+
 /// A row of the registry.
 struct Algorithm {
     std::string_view name;
@@ -80,7 +90,7 @@ struct Algorithm {
     std::string_view summary;
     std::string_view score_scale;
     std::string_view paper;
-    bool random;                    ///< the seed changes the model
+    bool random;                    ///< the seed changes the model, with some parameters at least
     bool takes_missing = false;     ///< NaN reaches fit and score; otherwise values are imputed
     bool takes_categories = false;  ///< numbers of categories do; otherwise their surprisals
     bool needs_categories = false;  ///< and looks at nothing else: numbers alone are refused
@@ -90,11 +100,12 @@ struct Algorithm {
     std::uint16_t payload_version;  ///< of the bytes between save and load
     std::span<const ParamSpec> params;
     std::unique_ptr<Detector> (*make)();
-    /// Upper bound of the memory that a fit on that many rows and columns takes beyond the rows
-    /// themselves, and of what the detector holds afterwards.
-    std::uint64_t (*fit_bytes)(const Params& params, std::uint64_t rows, std::uint64_t columns);
+    /// Upper bound of the memory that a fit, and scoring its rows afterwards, takes at any time
+    /// beyond the rows and the scores: what the detector holds is part of it.
+    std::uint64_t (*fit_bytes)(const Params& params, const FitShape& shape);
     /// How the time of a fit grows, and of scoring the same rows, which comes after it: about the
-    /// multiplications that it takes, so that members of an ensemble add up.
+    /// multiplications that it takes, so that members of an ensemble add up. Where the rows decide
+    /// when a fit ends, as many rounds as usual: with clear clusters it takes fewer.
     double (*fit_steps)(const Params& params, double rows, double columns);
     /// Refuses parameters that are wrong together (InvalidParameter); null if none can be.
     void (*check)(const Params& params) = nullptr;

@@ -204,12 +204,15 @@ std::unique_ptr<Detector> make_tail_detector(CombineTails combine) {
     return std::make_unique<TailDetector>(combine);
 }
 
-std::uint64_t bytes_of_tails(const Params&, std::uint64_t rows, std::uint64_t columns) {
+std::uint64_t bytes_of_tails(const Params&, const FitShape& shape) {
+    const auto [rows, columns, categorical, scorings] = shape;
     // vectors grow by doubling, and the rank table fills its levels up
     constexpr std::uint64_t kOfValue =
         2 * (3 * sizeof(double) + 2 * sizeof(std::uint32_t) + sizeof(std::uint64_t));
-    return rows * sizeof(double) +
-           columns * (sizeof(ColumnTails) + (ColumnTails::most_kept(rows) + 2) * kOfValue);
+    const std::uint64_t kept = ColumnTails::most_kept(rows);
+    const std::uint64_t of_category = std::min<std::uint64_t>(kept, Training::kMaxCategories + 1);
+    return rows * sizeof(double) + columns * (2 * sizeof(ColumnTails) + 2 * kOfValue) +
+           ((columns - categorical) * kept + categorical * of_category) * kOfValue;
 }
 
 double steps_of_tails(const Params&, double rows, double columns) {

@@ -51,7 +51,7 @@ class ColumnTails {
 std::unique_ptr<Detector> make_tail_detector(CombineTails combine);
 
 /// As Algorithm::fit_bytes and fit_steps want it.
-std::uint64_t bytes_of_tails(const Params&, std::uint64_t rows, std::uint64_t columns);
+std::uint64_t bytes_of_tails(const Params&, const FitShape& shape);
 double steps_of_tails(const Params&, double rows, double columns);
 
 }  // namespace ad

@@ -19,6 +19,7 @@ class Fences final : public Detector {
     Fences(Learn learn, double threshold) : learn_(learn), threshold_(threshold) {}
 
     void fit(const Training& training, const Params&, Random) override {
+        fences_.reserve(training.rows.count);
         for (std::size_t j = 0; j < training.rows.count; ++j) {
             poll();
             const auto values = present_values(training.rows.column[j], training.rows.rows);
@@ -95,8 +96,8 @@ std::vector<double> present_values(const double* column, std::size_t rows) {
     return values;
 }
 
-std::uint64_t bytes_of_fences(const Params&, std::uint64_t rows, std::uint64_t columns) {
-    return 3 * rows * sizeof(double) + 3 * columns * sizeof(Fence);
+std::uint64_t bytes_of_fences(const Params&, const FitShape& shape) {
+    return shape.rows * sizeof(double) + shape.columns * sizeof(Fence);
 }
 
 }  // namespace ad

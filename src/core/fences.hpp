@@ -20,7 +20,7 @@ std::unique_ptr<Detector> make_fences(Fence (*learn)(const std::vector<double>& 
 /// The values of a column that are not missing, within kLargestValue.
 std::vector<double> present_values(const double* column, std::size_t rows);
 
-/// Memory that a fit takes, as Algorithm::fit_bytes wants it.
-std::uint64_t bytes_of_fences(const Params&, std::uint64_t rows, std::uint64_t columns);
+/// As Algorithm::fit_bytes wants it, if `learn` takes no more.
+std::uint64_t bytes_of_fences(const Params&, const FitShape& shape);
 
 }  // namespace ad

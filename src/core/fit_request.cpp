@@ -205,12 +205,6 @@ constexpr std::uint64_t kKilobyte = 1024;
 
 std::string kilobytes(std::uint64_t bytes) { return std::to_string(bytes / kKilobyte) + " kB"; }
 
-std::uint64_t count_columns(const Schema& schema, std::size_t features) {
-    std::uint64_t columns = 0;
-    for (std::size_t j = 0; j < features; ++j) columns += columns_of(schema[j].kind);
-    return columns;
-}
-
 /// Per row: the reservoir (2), its sorted copy (1) and the sample (1) hold the features, the
 /// encoded block and the accepted matrix the columns; then hashes, order and scores.
 std::uint64_t sample_bytes_a_row(const Schema& schema) {
@@ -220,6 +214,15 @@ std::uint64_t sample_bytes_a_row(const Schema& schema) {
 }
 
 }  // namespace
+
+FitShape FitRequest::shape_of(const Schema& schema, std::uint64_t rows) const {
+    FitShape shape{.rows = rows, .columns = 0};
+    for (std::size_t j = 0; j < model_features(schema); ++j) {
+        shape.columns += columns_of(schema[j].kind);
+        if (schema[j].kind == FeatureKind::Category) ++shape.categorical;
+    }
+    return shape;
+}
 
 std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t max_memory) const {
     const std::uint64_t bytes_a_row = sample_bytes_a_row(schema);
@@ -234,10 +237,8 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
     }
     const std::uint32_t largest = max_sample_size > 0 ? max_sample_size : ~std::uint32_t{0};
     if (sample_size > 0) return std::min(sample_size, largest);
-    std::uint64_t columns = 0;
-    for (const auto& feature : schema) columns += columns_of(feature.kind);
     const auto fits = [&](std::uint64_t sample) {
-        return algorithm->fit_bytes(params, sample, columns) <= max_memory;
+        return detector_bytes(shape_of(schema, sample)) <= max_memory;
     };
     std::uint64_t affordable =
         std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row);
@@ -251,19 +252,18 @@ FitRequest::Cost FitRequest::training_cost(const Schema& schema, std::uint64_t r
                                            std::uint64_t max_memory) const {
     const std::uint64_t sample =
         std::min<std::uint64_t>(rows, affordable_sample(schema, max_memory));
-    const std::uint64_t columns = count_columns(schema, model_features(schema));
-    check_detector(sample, columns, max_memory);
+    const FitShape shape = shape_of(schema, sample);
+    check_detector(shape, max_memory);
     return {.sample = sample,
             .sample_bytes = sample * sample_bytes_a_row(schema),
-            .detector_bytes = algorithm->fit_bytes(params, sample, columns),
+            .detector_bytes = detector_bytes(shape),
             .steps = algorithm->fit_steps(params, static_cast<double>(sample),
-                                          static_cast<double>(columns))};
+                                          static_cast<double>(shape.columns))};
 }
 
-void FitRequest::check_detector(std::uint64_t rows, std::uint64_t columns,
-                                std::uint64_t max_memory) const {
-    check_columns(*algorithm, columns);  // more memory would not help
-    const auto needed = algorithm->fit_bytes(params, rows, columns);
+void FitRequest::check_detector(const FitShape& shape, std::uint64_t max_memory) const {
+    check_columns(*algorithm, shape.columns);  // more memory would not help
+    const auto needed = detector_bytes(shape);
     if (needed <= max_memory) return;
     throw MemoryLimit(std::string(algorithm->name) + " with these parameters needs up to " +
                           kilobytes(needed + kKilobyte) + ", but only " + kilobytes(max_memory) +

@@ -1,8 +1,8 @@
 // What ad_fit is asked to do: its first argument, checked before a row is read.
 #pragma once
 
-#include "detector.hpp"
 #include "features.hpp"
+#include "pipeline.hpp"
 #include "threshold.hpp"
 
 namespace ad {
@@ -53,16 +53,22 @@ struct FitRequest {
     std::uint32_t affordable_sample(const Schema& schema, std::uint64_t max_memory) const;
 
     struct Cost {
-        std::uint64_t sample;        ///< rows
-        std::uint64_t sample_bytes;  ///< this and the next are bounded each by itself
-        std::uint64_t detector_bytes;
-        double steps;  ///< of the detector's fit, as Algorithm::fit_steps
+        std::uint64_t sample;          ///< rows
+        std::uint64_t sample_bytes;    ///< this and the next are bounded each by itself
+        std::uint64_t detector_bytes;  ///< of the columns as it wants them, too
+        double steps;                  ///< of the detector's fit, as Algorithm::fit_steps
     };
     /// What a training on a source of `rows` rows takes. Throws MemoryLimit where it would.
     Cost training_cost(const Schema& schema, std::uint64_t rows, std::uint64_t max_memory) const;
 
-    /// Throws MemoryLimit if the detector of a sample of this size would need more.
-    void check_detector(std::uint64_t rows, std::uint64_t columns, std::uint64_t max_memory) const;
+    /// Throws MemoryLimit if the detector of a sample of this shape would need more.
+    void check_detector(const FitShape& shape, std::uint64_t max_memory) const;
+
+  private:
+    std::uint64_t detector_bytes(const FitShape& shape) const {
+        return Pipeline::fit_bytes(*algorithm, params, preprocess.scale, shape);
+    }
+    FitShape shape_of(const Schema& schema, std::uint64_t rows) const;
 };
 
 }  // namespace ad

@@ -49,6 +49,14 @@ void FitState::add(std::uint64_t hash, const Cell* cells, const std::string_view
 }
 
 void FitState::keep(std::uint64_t hash, const Cell* cells) {
+    // what doubles regardless may end up with twice the room that is ever needed
+    const std::size_t most = 2 * std::size_t{sample_size_};
+    if (hashes_.size() == hashes_.capacity() && hashes_.size() < most) {
+        constexpr std::size_t kFew = 64;
+        const std::size_t room = std::min(std::max(2 * hashes_.size(), kFew), most);
+        hashes_.reserve(room);
+        cells_.reserve(room * schema_.size());
+    }
     hashes_.push_back(hash);
     cells_.insert(cells_.end(), cells, cells + schema_.size());
 }

@@ -38,6 +38,13 @@ double log_share(double share) {
     return portable_log(std::max(share, std::numeric_limits<double>::min()));
 }
 
+void ForestTree::shrink() {
+    nodes.shrink_to_fit();
+    rows.shrink_to_fit();
+    path.shrink_to_fit();
+    left_share.shrink_to_fit();
+}
+
 std::uint32_t ForestTree::add_leaf(std::uint32_t count, std::uint32_t at_depth) {
     const auto i = static_cast<std::uint32_t>(nodes.size());
     nodes.push_back({kMissing, i, 0, 0});

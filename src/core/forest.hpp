@@ -68,6 +68,7 @@ struct ForestTree {
     std::uint32_t depth = 0;
 
     bool is_leaf(std::uint32_t i) const { return nodes[i].right == i; }
+    void shrink();
 
     /// Both append a node and return its place; the caller sets the right child of a split.
     std::uint32_t add_leaf(std::uint32_t count, std::uint32_t at_depth);

@@ -23,6 +23,7 @@ class TreeBuilder {
     ForestTree build(std::uint32_t* begin, std::uint32_t* end) {
         samples_ = static_cast<double>(end - begin);
         grow(begin, end, {}, columns_.size());
+        tree_.shrink();
         return std::move(tree_);
     }
 
@@ -152,6 +153,7 @@ void AxisForest::fit(const Training& training, const ForestSettings& settings, R
     std::vector<std::uint32_t> all_features(rows.count);
     std::iota(all_features.begin(), all_features.end(), 0U);
     std::vector<std::uint32_t> sample;
+    trees_.reserve(settings.trees);
     for (std::uint32_t t = 0; t < settings.trees; ++t) {
         poll();
         Random of_tree = random.split();
@@ -287,10 +289,19 @@ std::size_t AxisForest::memory_bytes() const {
     return bytes;
 }
 
-/// A tree of n rows has n leaves at most, in less than 2 n nodes.
-std::size_t AxisForest::expected_bytes_of_tree(std::size_t leaves, std::size_t columns, bool fast) {
-    constexpr std::size_t kOfNode = sizeof(ForestNode) + 2 * sizeof(std::uint32_t);
-    return 2 * leaves * kOfNode + (fast ? fast_form_bytes(2 * leaves - 1, columns) : 0);
+std::uint64_t AxisForest::fit_bytes(const ForestSettings& settings, std::uint64_t leaves,
+                                    const FitShape& shape) {
+    const std::uint64_t of_node =
+        sizeof(ForestNode) + 2 * sizeof(std::uint32_t) + (settings.by_density ? sizeof(double) : 0);
+    // the tree that grows is larger by what vectors have in reserve
+    std::uint64_t bytes = settings.trees * sizeof(ForestTree) +
+                          (settings.trees + 2) * 2 * leaves * of_node +
+                          RowDraw::bytes(shape.rows, settings.samples) +
+                          3 * shape.columns * (sizeof(std::uint32_t) + sizeof(double));
+    if (shape.rows * shape.scorings < kFastPays) return bytes;
+    bytes += settings.trees * fast_form_bytes(2 * leaves - 1, shape.columns);
+    return bytes + std::max(ForestKernel::building_bytes(settings.trees, leaves, shape.columns),
+                            ForestWalk::scoring_bytes(shape.columns));
 }
 
 }  // namespace ad

@@ -32,8 +32,9 @@ class AxisForest {
     void save(Writer& out) const;
     void load(Reader& in, std::size_t columns);
     std::size_t memory_bytes() const;
-    /// At most what a tree of so many leaves takes.
-    static std::size_t expected_bytes_of_tree(std::size_t leaves, std::size_t columns, bool fast);
+    /// As Algorithm::fit_bytes, of trees of so many leaves at most.
+    static std::uint64_t fit_bytes(const ForestSettings& settings, std::uint64_t leaves,
+                                   const FitShape& shape);
 
   private:
     void make_kernels(std::size_t columns) const;

@@ -28,24 +28,28 @@ double normal_deviate(Random& random) {
 }
 
 RowDraw::RowDraw(std::size_t rows, const double* weights, std::uint32_t wanted, bool bootstrap)
-    : bootstrap_(bootstrap) {
-    for (std::uint32_t i = 0; i < rows; ++i) {
-        if (weights != nullptr && !(weights[i] > 0.0)) continue;
-        items_.push_back(i);
-        if (weights != nullptr) weights_.push_back(weights[i]);
+    : rows_(static_cast<std::uint32_t>(rows)),
+      weights_(weights),
+      bootstrap_(bootstrap),
+      size_(std::min(wanted, rows_)) {
+    if (weights == nullptr) {
+        items_.resize(bootstrap ? 0 : rows);
+        std::iota(items_.begin(), items_.end(), 0U);
+    } else if (bootstrap) {
+        const double largest = *std::max_element(weights, weights + rows);
+        sums_.reserve(rows);
+        double sum = 0.0;
+        for (std::size_t i = 0; i < rows; ++i) sums_.push_back(sum += weights[i] / largest);
+    } else {
+        keys_.reserve(rows);
     }
-    size_ = std::min(wanted, static_cast<std::uint32_t>(items_.size()));
-    if (weights == nullptr || !bootstrap) return;
-    const double largest = *std::max_element(weights_.begin(), weights_.end());
-    double sum = 0.0;
-    for (const double weight : weights_) sums_.push_back(sum += weight / largest);
 }
 
 void RowDraw::draw(Random& random, std::vector<std::uint32_t>& rows) {
     rows.resize(size_);
-    if (!weights_.empty()) return draw_weighted(random, rows);
+    if (weights_ != nullptr) return draw_weighted(random, rows);
     if (bootstrap_) {
-        for (auto& row : rows) row = random.below(static_cast<std::uint32_t>(items_.size()));
+        for (auto& row : rows) row = random.below(rows_);
     } else {
         choose(items_, size_, random);
         std::copy_n(items_.begin(), size_, rows.begin());
@@ -57,14 +61,14 @@ void RowDraw::draw_weighted(Random& random, std::vector<std::uint32_t>& rows) {
         for (auto& row : rows) {
             const double wanted = random.uniform() * sums_.back();
             const auto found = std::upper_bound(sums_.begin(), sums_.end() - 1, wanted);
-            row = items_[static_cast<std::size_t>(found - sums_.begin())];
+            row = static_cast<std::uint32_t>(found - sums_.begin());
         }
         return;
     }
     keys_.clear();
-    for (std::size_t i = 0; i < items_.size(); ++i) {
+    for (std::uint32_t i = 0; i < rows_; ++i) {
         if (i % 1024 == 1023) poll();
-        keys_.emplace_back(-portable_log(1.0 - random.uniform()) / weights_[i], items_[i]);
+        keys_.emplace_back(-portable_log(1.0 - random.uniform()) / weights_[i], i);
     }
     const auto end = keys_.begin() + static_cast<std::ptrdiff_t>(size_);
     if (end != keys_.end()) std::nth_element(keys_.begin(), end, keys_.end());

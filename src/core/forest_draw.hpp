@@ -2,6 +2,7 @@
 // numbers that its planes are made of.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "columns.hpp"
@@ -23,22 +24,31 @@ double normal_deviate(Random& random);
 /// (Efraimidis, Spirakis: "Weighted random sampling with a reservoir", 2006).
 class RowDraw {
   public:
-    /// `weights` is null or one a row.
+    /// `weights` is null or one a row, positive, and kept by the caller.
     RowDraw(std::size_t rows, const double* weights, std::uint32_t wanted, bool bootstrap);
 
-    /// Of a tree: as many as wanted, or all that may be drawn if there are fewer.
+    /// Upper bound of what it takes to draw so many of the rows.
+    static std::uint64_t bytes(std::uint64_t rows, std::uint64_t wanted) {
+        return rows * sizeof(Key) + std::min(rows, wanted) * sizeof(std::uint32_t);
+    }
+
+    /// Of a tree: as many as wanted, or all if there are fewer.
     std::uint32_t size() const { return size_; }
     void draw(Random& random, std::vector<std::uint32_t>& rows);
 
   private:
     void draw_weighted(Random& random, std::vector<std::uint32_t>& rows);
 
-    std::uint32_t size_;
+    using Key = std::pair<double, std::uint32_t>;
+
+    std::uint32_t rows_;
+    const double* weights_;  ///< null: all alike
     bool bootstrap_;
-    std::vector<std::uint32_t> items_;  ///< rows that may be drawn
-    std::vector<double> weights_;       ///< of these; empty: all alike
+    std::uint32_t size_;
+    // one of these
+    std::vector<std::uint32_t> items_;  ///< all rows
     std::vector<double> sums_;          ///< of the weights up to each, for a bootstrap
-    std::vector<std::pair<double, std::uint32_t>> keys_;
+    std::vector<Key> keys_;
 };
 
 /// The columns of a tree, in an order that changes as columns are set aside.

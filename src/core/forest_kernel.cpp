@@ -24,18 +24,23 @@ class KernelBuilder {
         }
         collect_thresholds(columns);
         reserve();
-        std::vector<std::vector<std::int8_t>> tables;
-        for (std::size_t next = 0; next < trees_.size();) {
-            poll();
-            const std::size_t end = take_group(next);
-            if (end == next) return false;
-            ForestKernel::Group group;
-            tables.push_back(make_rank_table());
-            for (; next < end; ++next) group.trees.push_back(emit_tree(next, tables.back()));
-            kernel_.groups_.push_back(std::move(group));
+        std::vector<std::size_t> ends;  // of groups
+        for (std::size_t next = 0; next < trees_.size(); next = ends.back()) {
+            ends.push_back(take_group(next));
+            if (ends.back() == next) return false;
         }
-        for (std::size_t place = 0; place < used_.size(); ++place) {
-            for (const auto& table : tables) kernel_.group_ranks_.push_back(table[place]);
+        kernel_.group_ranks_.resize(used_.size() * ends.size());
+        std::size_t next = 0;
+        for (std::size_t g = 0; g < ends.size(); ++g) {
+            poll();
+            take_group(next);
+            const auto table = make_rank_table();
+            ForestKernel::Group group;
+            for (; next < ends[g]; ++next) group.trees.push_back(emit_tree(next, table));
+            kernel_.groups_.push_back(std::move(group));
+            for (std::size_t place = 0; place < used_.size(); ++place) {
+                kernel_.group_ranks_[place * ends.size() + g] = table[place];
+            }
         }
         // a walk down kTogether trees starts at any of them
         kernel_.heap_.resize(kernel_.heap_.size() + ForestKernel::kTogether * ForestKernel::kLeaves,
@@ -62,6 +67,13 @@ class KernelBuilder {
 
     void collect_thresholds(std::size_t columns) {
         std::vector<std::vector<double>> thresholds(columns);
+        std::vector<std::size_t> counts(columns);
+        for (const ForestTree& tree : trees_) {
+            for (std::uint32_t i = 0; i < tree.nodes.size(); ++i)
+                counts[tree.nodes[i].feature] += static_cast<std::size_t>(!tree.is_leaf(i));
+        }
+        for (std::size_t j = 0; j < columns; ++j) thresholds[j].reserve(counts[j]);
+        kernel_.columns_.reserve(columns);
         for (const ForestTree& tree : trees_) {
             for (std::uint32_t i = 0; i < tree.nodes.size(); ++i) {
                 if (tree.is_leaf(i)) continue;
@@ -257,15 +269,28 @@ ForestKernel::ForestKernel(std::span<const ForestTree> trees, std::size_t column
     if (!builder.build(columns)) *this = ForestKernel();
 }
 
+/// Of trees that use the columns alike.
+std::size_t ForestKernel::most_groups(std::size_t leaves, std::size_t columns) {
+    const std::size_t together = std::max<std::size_t>(kMaxRank * columns / leaves, 1);
+    return std::min(kMaxTrees, kMaxTrees / together + 1);
+}
+
 std::size_t ForestKernel::expected_bytes_of_tree(std::size_t leaves, std::size_t columns) {
     if (leaves > kLeaves) return 0;
     // of a split: its threshold in a table that may be twice as long, its rank in each group
-    const std::size_t groups = std::min(
-        kMaxTrees, kMaxTrees * leaves / (static_cast<std::size_t>(kMaxRank) * columns) + 1);
-    const std::size_t of_split =
-        sizeof(ForestCompare) + sizeof(ForestMerge) + 2 * sizeof(double) + groups;
+    const std::size_t of_split = sizeof(ForestCompare) + sizeof(ForestMerge) + 2 * sizeof(double) +
+                                 most_groups(leaves, columns);
     return kLeaves * (sizeof(std::uint32_t) + sizeof(std::uint16_t)) + kTails * sizeof(Tail) +
            sizeof(UpperNodes) + sizeof(Tree) + leaves * of_split;
+}
+
+std::size_t ForestKernel::building_bytes(std::size_t trees, std::size_t leaves,
+                                         std::size_t columns) {
+    if (leaves > kLeaves) return 0;
+    // of a split: its threshold; the ranks of two nodes; in a group, whether it is there and where
+    constexpr std::size_t kOfSplit = sizeof(double) + 2 * sizeof(std::uint16_t) + 2;
+    return columns * (2 * sizeof(std::vector<double>) + sizeof(Column)) +
+           (std::min(trees, kMaxTrees) + kTogether) * leaves * kOfSplit;
 }
 
 /// Working memory for blocks of rows.

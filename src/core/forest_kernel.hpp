@@ -39,8 +39,11 @@ class ForestKernel {
 
     /// At most what a tree takes in a kernel; nothing if it has more leaves than one can have.
     static std::size_t expected_bytes_of_tree(std::size_t leaves, std::size_t columns);
+    /// At most what it takes to make kernels of so many trees, beside that.
+    static std::size_t building_bytes(std::size_t trees, std::size_t leaves, std::size_t columns);
 
   private:
+    static std::size_t most_groups(std::size_t leaves, std::size_t columns);
     /// Most of a block's work would be for rows that are not there.
     static bool few(std::size_t rows) { return 2 * rows < kChunkRows; }
 

@@ -284,14 +284,15 @@ std::size_t PlaneForest::memory_bytes() const {
 }
 
 std::size_t PlaneForest::expected_bytes_of_tree(std::size_t leaves, std::size_t dimensions,
-                                                bool fast) {
+                                                bool categories, bool fast) {
     constexpr std::size_t kOfNode = sizeof(PlaneNode) + 2 * sizeof(std::uint32_t) + sizeof(float);
     // a category of a row may be listed on every level, a few bytes of which are usual
-    const std::size_t of_split = dimensions * sizeof(PlaneTerm) + 8 * sizeof(std::uint16_t);
+    const std::size_t of_split = dimensions * sizeof(PlaneTerm) +
+                                 (categories && dimensions == 1 ? 8 * sizeof(std::uint16_t) : 0);
     const std::size_t plain = leaves * (2 * kOfNode + of_split);
     if (!fast) return plain;
     return plain + PlaneKernel::expected_bytes_of_tree(leaves) +
-           walk_bytes(2 * leaves, dimensions, true);
+           walk_bytes(2 * leaves, dimensions, categories);
 }
 
 }  // namespace ad

@@ -2,6 +2,7 @@
 // at a time with one row, without branches. Adds up the same integers as walk_forest.
 #pragma once
 
+#include "detector.hpp"
 #include "forest.hpp"
 
 namespace ad {
@@ -15,6 +16,11 @@ class ForestWalk {
 
     /// About what a tree of so many nodes takes.
     static std::size_t expected_bytes_of_tree(std::size_t nodes) { return nodes * sizeof(Node); }
+
+    /// What it takes beside that.
+    static std::size_t scoring_bytes(std::size_t columns) {
+        return Detector::kMaxBlock * 2 * columns * sizeof(std::uint64_t);
+    }
 
   private:
     /// Children lie side by side. A leaf has no value above its threshold and leads to itself, so

@@ -143,8 +143,13 @@ bool Model::fit_detector(const Sample& sample, const FitRequest& request, std::u
         throw InvalidData("every row has weight 0", "A row counts by its weight; null is 0.");
     }
     rows_fitted_ = matrix.rows();
-    request.check_detector(matrix.rows(), matrix.columns(), max_memory);
     const auto categories = preprocess_.categories();
+    const auto categorical = std::count_if(categories.begin(), categories.end(),
+                                           [](std::uint32_t count) { return count > 0; });
+    request.check_detector({.rows = matrix.rows(),
+                            .columns = matrix.columns(),
+                            .categorical = static_cast<std::uint64_t>(categorical)},
+                           max_memory);
     pipeline_.fit({.rows = matrix.view(),
                    .weights = weighted ? weights.data() : nullptr,
                    .categories = categories.empty() ? nullptr : categories.data()},

@@ -283,6 +283,8 @@ void NeighbourIndex::find(const Columns& rows, std::size_t count, bool leave_out
 
 Neighbours NeighbourIndex::find_own(std::size_t count) const {
     Neighbours all{count, {}, {}};
+    all.squares.reserve(rows() * count);
+    all.places.reserve(rows() * count);
     Neighbours found;
     for (std::size_t first = 0; first < rows(); first += kOwnRows) {
         Matrix block(std::min(kOwnRows, rows() - first), columns());
@@ -304,8 +306,8 @@ std::size_t NeighbourIndex::memory_bytes() const {
     return bytes;
 }
 
-std::uint64_t NeighbourIndex::fit_bytes(const Params& params, std::uint64_t rows,
-                                        std::uint64_t columns) {
+std::uint64_t NeighbourIndex::fit_bytes(const Params& params, const FitShape& shape) {
+    const auto [rows, columns, categorical, scorings] = shape;
     const auto reference =
         std::min(rows, static_cast<std::uint64_t>(params.number("max_reference")));
     const auto neighbours = static_cast<std::uint64_t>(params.number("n_neighbors")) + 1;
@@ -315,6 +317,14 @@ std::uint64_t NeighbourIndex::fit_bytes(const Params& params, std::uint64_t rows
     return rows * sizeof(std::uint32_t) + PointBlocks::bytes(reference, columns) +
            nodes * 2 * columns * sizeof(double) +
            std::min<std::uint64_t>(rows, kOwnRows) * of_query;
+}
+
+std::uint64_t NeighbourIndex::own_bytes(const Params& params, const FitShape& shape) {
+    const auto reference =
+        std::min(shape.rows, static_cast<std::uint64_t>(params.number("max_reference")));
+    const auto neighbours = static_cast<std::uint64_t>(params.number("n_neighbors"));
+    return reference * neighbours * (sizeof(double) + sizeof(std::uint32_t)) +
+           std::min<std::uint64_t>(reference, kOwnRows) * shape.columns * sizeof(double);
 }
 
 double NeighbourIndex::search_steps(double rows, double columns) {

@@ -8,10 +8,8 @@
 // bytes that lie can make it no worse than slow.
 #pragma once
 
-#include "columns.hpp"
-#include "params.hpp"
+#include "detector.hpp"
 #include "point_blocks.hpp"
-#include "random.hpp"
 
 namespace ad {
 
@@ -53,7 +51,9 @@ class NeighbourIndex {
     void load(Reader& in, std::size_t columns);
     std::size_t memory_bytes() const;
     /// At most what it takes to make an index with these parameters, and to search in it.
-    static std::uint64_t fit_bytes(const Params& params, std::uint64_t rows, std::uint64_t columns);
+    static std::uint64_t fit_bytes(const Params& params, const FitShape& shape);
+    /// And by find_own, beyond that.
+    static std::uint64_t own_bytes(const Params& params, const FitShape& shape);
     /// How the time of a search among so many reference rows grows.
     static double search_steps(double rows, double columns);
 

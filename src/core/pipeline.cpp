@@ -33,22 +33,29 @@ Pipeline::Column Pipeline::learn(const Training& training, std::size_t j, bool s
     }
     counts.back() = 0;  // categories that are too many to tell apart count as unseen
     const double total = static_cast<double>(training.rows.rows) + 2.0;
+    column.surprisals.reserve(counts.size());
     for (const auto count : counts) {
         column.surprisals.push_back(portable_log2(total / (count + 1.0)));
     }
     return column;
 }
 
+/// Whether the detector needs columns other than those that all algorithms share.
+bool Pipeline::changes(const Algorithm& algorithm, Scale scale, bool categories) {
+    return !algorithm.takes_missing || (categories && !algorithm.takes_categories) ||
+           scale != Scale::None;
+}
+
 void Pipeline::fit(const Training& training, const Params& params, Scale scale, Random random) {
     const Columns& rows = training.rows;
     check_columns(*algorithm_, rows.count);
     const bool keeps_extremes = algorithm_->takes_missing;
-    const bool keeps_categories = algorithm_->takes_categories || training.categories == nullptr;
-    if (keeps_extremes && keeps_categories && scale == Scale::None) {
+    if (!changes(*algorithm_, scale, training.categories != nullptr)) {
         detector_->fit(training, params, random);
         return;
     }
     Matrix converted(rows.rows, rows.count);
+    columns_.reserve(rows.count);
     for (std::size_t j = 0; j < rows.count; ++j) {
         poll();
         const bool category = training.categories_of(j) > 0;
@@ -58,6 +65,7 @@ void Pipeline::fit(const Training& training, const Params& params, Scale scale, 
             out[i] = column.apply(rows.at(i, j), keeps_extremes);
         }
         std::vector<double> present;
+        present.reserve(rows.rows);
         for (std::size_t i = 0; i < rows.rows; ++i) {
             if (std::isnan(out[i])) continue;
             present.push_back(std::clamp(out[i], -kLargestValue, kLargestValue));
@@ -80,6 +88,31 @@ void Pipeline::fit(const Training& training, const Params& params, Scale scale, 
                     .weights = training.weights,
                     .categories = algorithm_->takes_categories ? training.categories : nullptr},
                    params, random);
+}
+
+std::uint64_t Pipeline::converted_bytes(const Algorithm& algorithm, Scale scale,
+                                        const FitShape& shape) {
+    if (!changes(algorithm, scale, shape.categorical > 0)) return 0;
+    return shape.rows * shape.columns * sizeof(double);
+}
+
+/// To score, only a block is converted: that takes no more than the rows of the fit.
+std::uint64_t Pipeline::fit_bytes(const Algorithm& algorithm, const Params& params, Scale scale,
+                                  const FitShape& shape) {
+    const std::uint64_t of_detector = algorithm.fit_bytes(params, shape);
+    // the detector itself, and the pointers to columns of a block
+    constexpr std::uint64_t kOfAny = 1024;
+    const std::uint64_t of_any = kOfAny + 2 * shape.columns * sizeof(const double*);
+    const std::uint64_t converted = converted_bytes(algorithm, scale, shape);
+    if (converted == 0) return of_any + of_detector;
+    std::uint64_t kept = shape.columns * sizeof(Column);
+    if (!algorithm.takes_categories) {
+        kept += shape.categorical * sizeof(double) *
+                (std::min<std::uint64_t>(shape.rows, Training::kMaxCategories) + 1);
+    }
+    // of a column at a time: the values that are not missing, a copy, and what quantiles need
+    const std::uint64_t of_scale = 2 * shape.rows * sizeof(double) + quantiles_bytes(shape.rows);
+    return of_any + converted + kept + std::max(of_scale, of_detector);
 }
 
 void Pipeline::convert(const Columns& rows, std::size_t first, std::size_t count,

@@ -21,6 +21,12 @@ class Pipeline {
     /// - a category becomes its surprisal, -log2((count + 1) / (n + 2)) bits; unseen = highest;
     /// - numbers are brought within kLargestValue, and scaled.
     void fit(const Training& training, const Params& params, Scale scale, Random random);
+    /// As Algorithm::fit_bytes, with the columns as the detector wants them.
+    static std::uint64_t fit_bytes(const Algorithm& algorithm, const Params& params, Scale scale,
+                                   const FitShape& shape);
+    /// What of that are the columns as the detector wants them, which it does not keep.
+    static std::uint64_t converted_bytes(const Algorithm& algorithm, Scale scale,
+                                         const FitShape& shape);
 
     /// Any number of rows; as Detector::score otherwise.
     void score(const Columns& rows, double* scores) const;
@@ -40,6 +46,7 @@ class Pipeline {
     };
 
     static Column learn(const Training& training, std::size_t j, bool surprisals);
+    static bool changes(const Algorithm& algorithm, Scale scale, bool categories);
     bool changes_nothing() const { return columns_.empty(); }
     void score_block(const Columns& block, std::vector<double>& storage, double* scores) const;
     void convert(const Columns& rows, std::size_t first, std::size_t count, double* storage) const;

@@ -44,7 +44,7 @@ struct FeatureStats {
 
 class Preprocess {
   public:
-    static constexpr std::size_t kMaxCategories = 1000;
+    static constexpr std::size_t kMaxCategories = Training::kMaxCategories;
 
     Preprocess() = default;
     Preprocess(const Schema& schema, const Sample& sample, FitState& state);

@@ -38,7 +38,12 @@ class Buckets {
     std::vector<double> at(const std::vector<std::size_t>& ranks) const {
         std::vector<std::uint8_t> wanted(starts_.size() - 1, 0);
         for (const std::size_t rank : ranks) wanted[bucket_at(rank)] = 1;
+        std::size_t count = 0;
+        for (std::size_t b = 0; b < wanted.size(); ++b) {
+            if (wanted[b] != 0) count += starts_[b + 1] - starts_[b];
+        }
         std::vector<std::uint64_t> sorted;
+        sorted.reserve(count);
         for (const std::uint64_t key : keys_) {
             if (wanted[bucket_of(key)] != 0) sorted.push_back(key);
         }
@@ -53,6 +58,11 @@ class Buckets {
             found.push_back(value_of(sorted[rank - skipped]));
         }
         return found;
+    }
+
+    static std::uint64_t bytes(std::uint64_t values) {
+        constexpr std::uint64_t kBuckets = std::uint64_t{1} << kBits;
+        return 2 * values * sizeof(std::uint64_t) + (kBuckets + 2) * (sizeof(std::size_t) + 1);
     }
 
   private:
@@ -112,5 +122,7 @@ std::vector<double> quantiles(const std::vector<double>& values, std::size_t cou
     }
     return result;
 }
+
+std::uint64_t quantiles_bytes(std::uint64_t values) { return Buckets::bytes(values); }
 
 }  // namespace ad

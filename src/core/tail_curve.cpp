@@ -28,6 +28,9 @@ TailCurve::TailCurve(const std::vector<double>& sorted) : excess_(mean_excess(so
     const std::size_t n = sorted.size();
     const std::size_t others = n > kHighest ? n - kHighest : 0;
     const std::size_t step = std::max<std::size_t>(1, (others + kOthers - 1) / kOthers);
+    const std::size_t most = std::min(n, kHighest + kOthers + 1);
+    scores_.reserve(most);
+    tails_.reserve(most);
     for (std::size_t i = 0; i < n; ++i) {
         const bool first_of_equals = i == 0 || sorted[i] > sorted[i - 1];
         if (!first_of_equals) continue;

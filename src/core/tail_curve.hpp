@@ -18,6 +18,9 @@ class TailCurve {
     double at(double score) const;
     /// 1 - p, the p-value being exp(-at(score)).
     double confidence(double score) const;
+    static std::uint64_t bytes(std::uint64_t scores) {
+        return 2 * std::min<std::uint64_t>(scores, kHighest + kOthers + 1) * sizeof(double);
+    }
     std::size_t memory_bytes() const { return 2 * scores_.size() * sizeof(double); }
 
     void save(Writer& out) const;

@@ -77,7 +77,7 @@ CREATE FUNCTION _ad_training_cost(
 )
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION _ad_training_cost(jsonb, bytea, bigint) IS
-'estimated rows of the sample and memory of a training with the features of a model, and its steps, to which time is proportional; an error where the training would be refused';
+'estimated rows of the sample and most memory of a training with the features of a model, and its usual steps, to which time is proportional (a fit that ends early takes fewer); an error where the training would be refused';
 
 CREATE FUNCTION _ad_fit_seconds() RETURNS float8
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME';

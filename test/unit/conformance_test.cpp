@@ -101,7 +101,10 @@ TEST_P(Conformance, SeedMattersExactlyToRandomAlgorithms) {
     const bool random = GetParam()->random;
     Json parameters = Json::object();  // with which chance has a say, where it has none by default
     if (name() == "gmm") parameters["n_components"] = 8;
-    if (name() == "kde") parameters["max_reference"] = 100;
+    if (name() == "one_class_svm") parameters["max_exact"] = 100;
+    for (const std::string_view drawing : {"kde", "knn", "local_outlier_factor"}) {
+        if (name() == drawing) parameters["max_reference"] = 100;
+    }
     // of elliptic_envelope all starts find the same half of the rows if there are few columns
     const auto rows = name() == "elliptic_envelope" ? normal_rows(100, 10) : normal_rows(300, 3);
     const auto scores = [&](std::int64_t seed) {

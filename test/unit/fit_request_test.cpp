@@ -198,16 +198,17 @@ TEST(FitRequest, MaxSampleSizeCutsWhatIsAffordable) {
 TEST(FitRequest, DefaultSampleShrinksToWhatTheDetectorNeeds) {
     const auto request = parse({{"parameters", {{"n_estimators", 1000}, {"max_samples", 4096}}}});
     const auto needs = [&](std::uint64_t rows) {
-        return request.algorithm->fit_bytes(request.params, rows, 1);
+        return Pipeline::fit_bytes(*request.algorithm, request.params, request.preprocess.scale,
+                                   {.rows = rows, .columns = 1});
     };
     const auto schema = numbers(1);
     constexpr std::uint32_t kDefault = FitRequest::kDefaultSampleSize;
     EXPECT_EQ(request.affordable_sample(schema, needs(kDefault)), kDefault);
     EXPECT_EQ(request.affordable_sample(schema, needs(2048)), 2048U);
-    EXPECT_NO_THROW(request.check_detector(2048, 1, needs(2048)));
+    EXPECT_NO_THROW(request.check_detector({2048, 1}, needs(2048)));
     // too little for any sample: the detector will be refused, not the sample
     EXPECT_EQ(request.affordable_sample(schema, needs(128)), kDefault);
-    EXPECT_THROW(request.check_detector(256, 1, needs(128)), MemoryLimit);
+    EXPECT_THROW(request.check_detector({256, 1}, needs(128)), MemoryLimit);
 }
 
 }  // namespace

@@ -224,7 +224,7 @@ std::string payload_of(const Algorithm& algorithm, const Rows& rows) {
         for (std::size_t j = 0; j < rows[i].size(); ++j) matrix.column(j)[i] = rows[i][j];
     }
     auto detector = algorithm.make();
-    const Json few = algorithm.random ? Json{{"n_estimators", 3}} : Json::object();
+    const Json few = algorithm.name == "inne" ? Json{{"n_estimators", 3}} : Json::object();
     detector->fit({.rows = matrix.view()}, Params(algorithm.params, few, algorithm.name),
                   Random(1));
     Writer out;

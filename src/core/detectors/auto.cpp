@@ -150,9 +150,13 @@ class Auto final : public Detector {
     double threshold_ = kMissing;
 };
 
-/// Members at most: what a table of numbers and categories with rows enough takes.
-std::vector<MemberSpec> all_members() {
-    return choose({.rows = kRowsAColumn, .columns = 2, .categorical = 1, .varying = 2}).members;
+/// Members at most: those of so many columns that all vary, with rows enough.
+std::vector<MemberSpec> most_members(std::size_t columns, std::size_t categorical) {
+    return choose({.rows = kRowsAColumn * columns,
+                   .columns = columns,
+                   .categorical = categorical,
+                   .varying = columns})
+        .members;
 }
 
 }  // namespace
@@ -170,12 +174,14 @@ constexpr Algorithm kAuto{
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Auto>(); },
     .fit_bytes =
-        [](const Params&, std::uint64_t rows, std::uint64_t columns) {
-            return Committee::fit_bytes(all_members(), rows,
-                                        std::min<std::uint64_t>(columns, kMostColumns));
+        [](const Params&, const FitShape& shape) {
+            return Committee::fit_bytes(most_members(shape.columns, shape.categorical), shape);
         },
-    .fit_steps = [](const Params&, double rows,
-                    double columns) { return Committee::fit_steps(all_members(), rows, columns); },
+    .fit_steps =
+        [](const Params&, double rows, double columns) {
+            const auto members = most_members(static_cast<std::size_t>(columns), 0);
+            return Committee::fit_steps(members, rows, columns);
+        },
 };
 
 }  // namespace ad

@@ -159,11 +159,18 @@ class Autoencoder final : public Detector {
     Json description_;  ///< known after a fit
 };
 
-std::uint64_t bytes_of_autoencoder(const Params& params, std::uint64_t rows,
-                                   std::uint64_t columns) {
+std::uint64_t bytes_of_autoencoder(const Params& params, const FitShape& shape) {
+    const auto [rows, columns, categorical, scorings] = shape;
     const auto sizes = sizes_of(params, columns);
-    return rows * packed(columns) * sizeof(float) +
-           training_bytes(sizes, rows, static_cast<std::uint64_t>(params.number("batch_size")));
+    const std::uint64_t of_training =
+        rows * packed(columns) * sizeof(float) +
+        training_bytes(sizes, rows, static_cast<std::uint64_t>(params.number("batch_size")));
+    const std::uint64_t of_scoring =
+        (Perceptron::count_weights(sizes) + std::min<std::uint64_t>(rows, Detector::kMaxBlock) *
+                                                Perceptron::count_activations(sizes)) *
+        sizeof(float);
+    constexpr std::uint64_t kOfLayer = 256;  // vectors themselves, and the list of sizes
+    return std::max(of_training, of_scoring) + sizes.size() * kOfLayer;
 }
 
 double steps_of_autoencoder(const Params& params, double rows, double columns) {

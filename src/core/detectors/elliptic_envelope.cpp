@@ -213,11 +213,15 @@ class EllipticEnvelope final : public Detector {
     Ellipsoid ellipsoid_;
 };
 
-std::uint64_t bytes_of_fit(const Params&, std::uint64_t rows, std::uint64_t columns) {
-    constexpr std::uint64_t kCandidates = kMostSubsets * kKept + 2 * kKept;
-    const std::uint64_t merged = std::min<std::uint64_t>(rows, 2 * kSubsetRows * kMostSubsets);
-    return moments_bytes(rows, columns) + kCandidates * Ellipsoid::expected_bytes(columns) +
-           (merged * columns + 3 * rows) * sizeof(double);
+std::uint64_t bytes_of_fit(const Params&, const FitShape& shape) {
+    const auto [rows, columns, categorical, scorings] = shape;
+    const bool one_stage = rows <= kOneStage;
+    const std::uint64_t subsets =
+        one_stage ? 1 : std::min<std::uint64_t>(rows / kSubsetRows, kMostSubsets);
+    const std::uint64_t candidates = (subsets + 2) * kKept;
+    const std::uint64_t copied = one_stage ? 0 : subsets * kSubsetRows;
+    return moments_bytes(rows, columns) + candidates * Ellipsoid::expected_bytes(columns) +
+           (copied * columns + 3 * rows) * sizeof(double);
 }
 
 double steps_of_fit(const Params&, double rows, double columns) {

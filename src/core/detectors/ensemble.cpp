@@ -122,8 +122,8 @@ constexpr Algorithm kEnsemble{
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Ensemble>(); },
     .fit_bytes =
-        [](const Params& params, std::uint64_t rows, std::uint64_t columns) {
-            return Committee::fit_bytes(members_of(params), rows, columns);
+        [](const Params& params, const FitShape& shape) {
+            return Committee::fit_bytes(members_of(params), shape);
         },
     .fit_steps =
         [](const Params& params, double rows, double columns) {

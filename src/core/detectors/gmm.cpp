@@ -194,7 +194,8 @@ constexpr Algorithm kGmm{
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Gmm>(); },
     .fit_bytes =
-        [](const Params& params, std::uint64_t rows, std::uint64_t columns) {
+        [](const Params& params, const FitShape& shape) {
+            const auto [rows, columns, categorical, scorings] = shape;
             const auto components = static_cast<std::uint64_t>(params.number("n_components"));
             return clusters_bytes(rows, columns, components) + moments_bytes(rows, columns) +
                    components * (2 * rows * sizeof(double) + Ellipsoid::expected_bytes(columns));

@@ -138,7 +138,8 @@ constexpr Algorithm kHbos{
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Hbos>(); },
     .fit_bytes =
-        [](const Params& params, std::uint64_t rows, std::uint64_t columns) {
+        [](const Params& params, const FitShape& shape) {
+            const auto [rows, columns, categorical, scorings] = shape;
             const auto bins =
                 static_cast<std::uint64_t>(most_bins(params, static_cast<double>(rows)));
             return columns * (sizeof(BinnedColumn) * 3 + (bins + 2) * 4 * sizeof(double));

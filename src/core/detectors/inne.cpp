@@ -183,7 +183,8 @@ class Inne final : public Detector {
     std::vector<Ball> balls_;    ///< around them
 };
 
-std::uint64_t bytes_of_fit(const Params& params, std::uint64_t rows, std::uint64_t columns) {
+std::uint64_t bytes_of_fit(const Params& params, const FitShape& shape) {
+    const auto [rows, columns, categorical, scorings] = shape;
     const std::uint64_t samples = samples_of(params, static_cast<double>(rows));
     const std::uint64_t centers =
         samples * static_cast<std::uint64_t>(params.number("n_estimators"));

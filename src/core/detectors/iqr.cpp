@@ -41,7 +41,10 @@ constexpr Algorithm kIqr{
     .payload_version = 1,
     .params = {},
     .make = [] { return make_fences(learn, kUsualThreshold); },
-    .fit_bytes = bytes_of_fences,
+    .fit_bytes =
+        [](const Params& params, const FitShape& shape) {
+            return bytes_of_fences(params, shape) + quantiles_bytes(shape.rows);
+        },
     .fit_steps = [](const Params&, double rows, double columns) { return 2.0 * rows * columns; },
 };
 

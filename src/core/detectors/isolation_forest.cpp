@@ -11,8 +11,10 @@
 #include <variant>
 
 #include "../forest_axis.hpp"
+#include "../forest_draw.hpp"
 #include "../forest_planes.hpp"
 #include "../portable_math.hpp"
+#include "../quantiles.hpp"
 #include "../registry.hpp"
 
 namespace ad {
@@ -57,21 +59,14 @@ bool has_categories(const Training& training) {
     return false;
 }
 
-double drawn_rows(const Training& training) {
-    if (training.weights == nullptr) return static_cast<double>(training.rows.rows);
-    double count = 0.0;
-    for (std::size_t i = 0; i < training.rows.rows; ++i) count += training.weights[i] > 0.0;
-    return count;
-}
-
 class IsolationForest final : public Detector {
   public:
     void fit(const Training& training, const Params& params, Random random) override {
         if (training.rows.count > AxisForest::kMaxColumns)
             throw InvalidData("an isolation forest takes at most 65534 columns");
         ForestSettings settings = settings_of(params);
-        settings.max_depth =
-            max_depth_of(params, std::min<double>(settings.samples, drawn_rows(training)));
+        const auto rows = static_cast<double>(training.rows.rows);
+        settings.max_depth = max_depth_of(params, std::min<double>(settings.samples, rows));
         if (!is_plain(settings) || has_categories(training)) forest_.emplace<PlaneForest>();
         std::visit([&](auto& forest) { forest.fit(training, settings, random); }, forest_);
         finish();
@@ -140,18 +135,34 @@ class IsolationForest final : public Detector {
 /// Rows from which on the trees are brought into a faster form.
 constexpr std::uint64_t kFastPays = 256;
 
-std::uint64_t bytes_of_forest(const Params& params, std::uint64_t rows, std::uint64_t columns) {
+/// Leaves of a tree, if the depth leaves room for that many. Where it leaves no more than there are
+/// rows, some of it stays empty: a PlaneForest does not part two rows, which is a quarter whatever
+/// the cuts; and rows that are drawn from many do not part evenly, which leaves a quarter to an
+/// AxisForest even if each of its cuts goes between two clusters.
+std::uint64_t most_leaves(const Params& params, bool planes, std::uint64_t rows) {
+    const auto samples = static_cast<std::uint64_t>(params.number("max_samples"));
+    const std::uint64_t drawn = std::min(rows, samples);
+    const std::uint32_t depth = max_depth_of(params, static_cast<double>(drawn));
+    if (depth >= 32) return drawn;
+    const std::uint64_t room = std::uint64_t{1} << depth;
+    if (room < drawn) return room;
+    const bool even = !planes && rows < 2 * samples;
+    return std::min(drawn, even ? room : room * (planes ? 15 : 16) / 20);
+}
+
+std::uint64_t bytes_of_forest(const Params& params, const FitShape& shape) {
     const ForestSettings settings = settings_of(params);
-    const std::uint64_t leaves = std::min<std::uint64_t>(rows, settings.samples);
-    const bool fast = rows >= kFastPays;
-    const std::uint64_t of_values = leaves * columns * sizeof(float) + rows * 2 * sizeof(double);
-    const std::uint64_t of_planes =
-        of_values +
-        settings.trees * PlaneForest::expected_bytes_of_tree(leaves, settings.dimensions, fast);
-    if (!is_plain(settings)) return of_planes;
-    // which of the two it takes depends on whether there are categories
-    return std::max(of_planes,
-                    settings.trees * AxisForest::expected_bytes_of_tree(leaves, columns, fast));
+    const bool categories = shape.categorical > 0;
+    const bool planes = !is_plain(settings) || categories;
+    const std::uint64_t leaves = most_leaves(params, planes, shape.rows);
+    if (!planes) return AxisForest::fit_bytes(settings, leaves, shape);
+    const std::uint64_t drawn = std::min<std::uint64_t>(shape.rows, settings.samples);
+    const std::uint64_t of_tree = PlaneForest::expected_bytes_of_tree(
+        leaves, settings.dimensions, categories, shape.rows * shape.scorings >= kFastPays);
+    const std::uint64_t of_trees = settings.trees * of_tree + drawn * shape.columns * sizeof(float);
+    // before there are trees: of a column, what its median needs
+    const std::uint64_t of_column = 3 * shape.rows * sizeof(double) + quantiles_bytes(shape.rows);
+    return RowDraw::bytes(shape.rows, drawn) + std::max(of_trees, of_column);
 }
 
 double steps_of_forest(const Params& params, double rows, double) {

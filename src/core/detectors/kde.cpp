@@ -82,6 +82,7 @@ class Kde final : public Detector {
             chosen.resize(wanted);
         }
         reference_.columns = rows.count;
+        reference_.values.reserve(chosen.size() * rows.count);
         for (const std::uint32_t i : chosen) {
             if (reference_.values.size() % 1024 < rows.count) poll();
             for (std::size_t j = 0; j < rows.count; ++j) {
@@ -204,10 +205,12 @@ constexpr Algorithm kKde{
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Kde>(); },
     .fit_bytes =
-        [](const Params& params, std::uint64_t rows, std::uint64_t columns) {
+        [](const Params& params, const FitShape& shape) {
+            const auto [rows, columns, categorical, scorings] = shape;
             const auto kept =
                 std::min(rows, static_cast<std::uint64_t>(params.number("max_reference")));
-            return rows * sizeof(std::uint32_t) + 2 * kept * columns * sizeof(double);
+            return rows * sizeof(std::uint32_t) + kept * columns * sizeof(double) +
+                   columns * sizeof(Lanes);
         },
     .fit_steps =
         [](const Params& params, double rows, double columns) {

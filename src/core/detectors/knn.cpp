@@ -118,7 +118,7 @@ constexpr Algorithm kKnn{
         "distance to the neighbors, 0 and up, in standard deviations of the columns "
         "unless \"scale\" says otherwise",
     .paper = "Ramaswamy, Rastogi, Shim: Efficient Algorithms for Mining Outliers (SIGMOD 2000)",
-    .random = false,
+    .random = true,
     .scale = Scale::Standard,
     .payload_version = 1,
     .params = kParams,

@@ -116,13 +116,11 @@ class LocalOutlierFactor final : public Detector {
     std::vector<double> density_;  ///< of a reference row: local reachability density
 };
 
-std::uint64_t bytes_of_fit(const Params& params, std::uint64_t rows, std::uint64_t columns) {
+std::uint64_t bytes_of_fit(const Params& params, const FitShape& shape) {
     const auto reference =
-        std::min(rows, static_cast<std::uint64_t>(params.number("max_reference")));
-    const auto neighbours = static_cast<std::uint64_t>(params.number("n_neighbors"));
-    return NeighbourIndex::fit_bytes(params, rows, columns) +
-           reference *
-               (2 * neighbours * (sizeof(double) + sizeof(std::uint32_t)) + 2 * sizeof(double));
+        std::min(shape.rows, static_cast<std::uint64_t>(params.number("max_reference")));
+    return NeighbourIndex::fit_bytes(params, shape) + NeighbourIndex::own_bytes(params, shape) +
+           2 * reference * sizeof(double);
 }
 
 /// A search for every reference row, and to score every row.
@@ -155,7 +153,7 @@ constexpr Algorithm kLocalOutlierFactor{
     .paper =
         "Breunig, Kriegel, Ng, Sander: LOF: Identifying Density-Based Local Outliers "
         "(SIGMOD 2000)",
-    .random = false,
+    .random = true,
     .scale = Scale::Standard,
     .payload_version = 1,
     .params = kParams,

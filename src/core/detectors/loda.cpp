@@ -232,7 +232,8 @@ constexpr Algorithm kLoda{
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Loda>(); },
     .fit_bytes =
-        [](const Params& params, std::uint64_t rows, std::uint64_t columns) {
+        [](const Params& params, const FitShape& shape) {
+            const auto [rows, columns, categorical, scorings] = shape;
             const double bins = most_bins(params, static_cast<double>(rows));
             const double used = std::sqrt(static_cast<double>(columns));
             const double of_cut = sizeof(Cut) * 2.0 + 24.0 * used + 4.0 * sizeof(double) * bins;

@@ -32,6 +32,8 @@ class Mad final : public Detector {
   public:
     void fit(const Training& training, const Params&, Random) override {
         const Columns& sample = training.rows;
+        center_.reserve(sample.count);
+        scale_.reserve(sample.count);
         for (std::size_t j = 0; j < sample.count; ++j) {
             poll();
             std::vector<double> values = present_values(sample.column[j], sample.rows);
@@ -117,8 +119,10 @@ constexpr Algorithm kMad{
     .payload_version = 1,
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Mad>(); },
-    .fit_bytes = [](const Params&, std::uint64_t rows,
-                    std::uint64_t columns) { return (rows + 2 * columns) * sizeof(double); },
+    .fit_bytes =
+        [](const Params&, const FitShape& shape) {
+            return (shape.rows + 2 * shape.columns) * sizeof(double);
+        },
     .fit_steps = [](const Params&, double rows, double columns) { return rows * columns; },
 };
 

@@ -55,7 +55,8 @@ constexpr Algorithm kMahalanobis{
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Mahalanobis>(); },
     .fit_bytes =
-        [](const Params&, std::uint64_t rows, std::uint64_t columns) {
+        [](const Params&, const FitShape& shape) {
+            const auto [rows, columns, categorical, scorings] = shape;
             return moments_bytes(rows, columns) + Ellipsoid::expected_bytes(columns);
         },
     .fit_steps = [](const Params&, double rows,

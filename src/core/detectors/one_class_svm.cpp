@@ -304,7 +304,8 @@ class OneClassSvm final : public Detector {
     Json description_;  ///< known after a fit
 };
 
-std::uint64_t bytes_of_svm(const Params& params, std::uint64_t rows, std::uint64_t columns) {
+std::uint64_t bytes_of_svm(const Params& params, const FitShape& shape) {
+    const auto [rows, columns, categorical, scorings] = shape;
     const Plan plan(params, rows);
     const std::uint64_t solver =
         plan.exact ? solve_exact_bytes(plan.used)
@@ -372,7 +373,7 @@ constexpr Algorithm kOneClassSvm{
     .paper =
         "Schoelkopf, Platt, Shawe-Taylor, Smola, Williamson: Estimating the Support of a "
         "High-Dimensional Distribution (Neural Computation 2001)",
-    .random = false,
+    .random = true,
     .scale = Scale::Standard,
     .payload_version = 1,
     .params = kParams,

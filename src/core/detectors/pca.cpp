@@ -171,7 +171,8 @@ constexpr Algorithm kPca{
     .params = kParams,
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<Pca>(); },
     .fit_bytes =
-        [](const Params&, std::uint64_t rows, std::uint64_t columns) {
+        [](const Params&, const FitShape& shape) {
+            const auto [rows, columns, categorical, scorings] = shape;
             return moments_bytes(rows, columns) + (columns + 1) * columns * sizeof(double);
         },
     .fit_steps = [](const Params&, double rows,

@@ -19,6 +19,7 @@ class RareCategory final : public Detector {
   public:
     void fit(const Training& training, const Params&, Random) override {
         bool any = false;
+        excess_.reserve(training.rows.count);
         for (std::size_t j = 0; j < training.rows.count; ++j) {
             poll();
             const std::uint32_t categories = training.categories_of(j);
@@ -127,9 +128,12 @@ constexpr Algorithm kRareCategory{
     .params = {},
     .make = []() -> std::unique_ptr<Detector> { return std::make_unique<RareCategory>(); },
     .fit_bytes =
-        [](const Params&, std::uint64_t rows, std::uint64_t columns) {
-            constexpr std::uint64_t kOfColumn = sizeof(std::vector<double>) * 2 + 64;
-            return columns * (kOfColumn + (rows + 2) * 2 * sizeof(double));
+        [](const Params&, const FitShape& shape) {
+            const std::uint64_t places =
+                std::min<std::uint64_t>(shape.rows, Training::kMaxCategories) + 2;
+            // and the counts of one column
+            return shape.columns * sizeof(std::vector<double>) +
+                   (shape.categorical + 1) * places * sizeof(double);
         },
     .fit_steps = [](const Params&, double rows, double columns) { return rows * columns; },
 };
