@@ -112,8 +112,9 @@ constexpr std::size_t kNodesPerRow = 4096;
 constexpr std::size_t kFew = 128;
 
 /// What a tree takes in the form that sum_by_walk makes.
-std::size_t walk_bytes(std::size_t nodes, std::size_t terms, bool sets) {
-    if (terms > PlaneWalk::kMaxTerms) return WideWalk::expected_bytes_of_tree(nodes, terms);
+std::size_t walk_bytes(std::size_t nodes, std::size_t terms, std::size_t columns, bool sets) {
+    if (terms > PlaneWalk::kMaxTerms)
+        return WideWalk::expected_bytes_of_tree(nodes, terms, columns);
     return PlaneWalk::expected_bytes_of_tree(nodes, terms, sets);
 }
 
@@ -278,13 +279,13 @@ std::size_t PlaneForest::memory_bytes() const {
     std::size_t bytes = columns_.capacity() * sizeof(PlaneColumn);
     for (const PlaneTree& tree : trees_) {
         bytes += tree.memory_bytes() + PlaneKernel::expected_bytes_of_tree(tree.leaves()) +
-                 walk_bytes(tree.nodes.size(), terms_, has_categories);
+                 walk_bytes(tree.nodes.size(), terms_, columns_.size(), has_categories);
     }
     return bytes;
 }
 
 std::size_t PlaneForest::expected_bytes_of_tree(std::size_t leaves, std::size_t dimensions,
-                                                bool categories, bool fast) {
+                                                std::size_t columns, bool categories, bool fast) {
     constexpr std::size_t kOfNode = sizeof(PlaneNode) + 2 * sizeof(std::uint32_t) + sizeof(float);
     // a category of a row may be listed on every level, a few bytes of which are usual
     const std::size_t of_split = dimensions * sizeof(PlaneTerm) +
@@ -292,7 +293,7 @@ std::size_t PlaneForest::expected_bytes_of_tree(std::size_t leaves, std::size_t 
     const std::size_t plain = leaves * (2 * kOfNode + of_split);
     if (!fast) return plain;
     return plain + PlaneKernel::expected_bytes_of_tree(leaves) +
-           walk_bytes(2 * leaves, dimensions, categories);
+           walk_bytes(2 * leaves, dimensions, columns, categories);
 }
 
 }  // namespace ad

@@ -128,7 +128,7 @@ class PlaneForest {
     void load(Reader& in, std::size_t columns);
     std::size_t memory_bytes() const;
     static std::size_t expected_bytes_of_tree(std::size_t leaves, std::size_t dimensions,
-                                              bool categories, bool fast);
+                                              std::size_t columns, bool categories, bool fast);
 
     /// The plain way, node by node.
     void walk(const Columns& rows, std::uint64_t* sums) const;

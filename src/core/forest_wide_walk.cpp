@@ -161,9 +161,9 @@ void WideWalk::sum_paths(const std::vector<PlaneColumn>& columns, const Columns&
     SideBySide<Walk>(walk, columns, rows).sum(sums);
 }
 
-std::size_t WideWalk::expected_bytes_of_tree(std::size_t nodes, std::size_t terms) {
-    // of the larger of the two forms of numbers of columns
-    const std::size_t places = places_of_node(terms, WideTrees::kFewColumns + 1);
+std::size_t WideWalk::expected_bytes_of_tree(std::size_t nodes, std::size_t terms,
+                                             std::size_t columns) {
+    const std::size_t places = places_of_node(terms, columns);
     return sizeof(WalkGroup::Tree) +
            (nodes + 1) * (places * sizeof(Place) + (1 + terms) * sizeof(float));
 }

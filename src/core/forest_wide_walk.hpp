@@ -20,7 +20,8 @@ class WideWalk {
                    const WideLoops& loops, std::uint64_t* sums) const;
 
     /// What a tree of so many nodes takes at most, whose planes have so many terms.
-    static std::size_t expected_bytes_of_tree(std::size_t nodes, std::size_t terms);
+    static std::size_t expected_bytes_of_tree(std::size_t nodes, std::size_t terms,
+                                              std::size_t columns);
 
   private:
     struct Nodes;

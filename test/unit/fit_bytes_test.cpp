@@ -53,9 +53,9 @@ constexpr std::uint64_t kAnyTraining = 64 << 10;
 /// How many times what it takes an estimate may be.
 constexpr double kTimes = 3.0;
 /// There is room for the trees of rows that every cut halves. Random cuts through numbers leave
-/// fewer leaves: two fifths as many, of planes a quarter, and of thousands of rows still less.
+/// fewer leaves: two fifths as many, of planes a fifth, and of thousands of rows still less.
 constexpr double kTimesOfTrees = 3.5;
-constexpr double kTimesOfPlanes = 6.0;
+constexpr double kTimesOfPlanes = 6.5;
 constexpr double kTimesOfLargeTrees = 10.0;
 
 /// Halving: a cut anywhere leaves half of the rows on each side, so that trees grow full.

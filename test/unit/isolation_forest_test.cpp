@@ -264,20 +264,23 @@ TEST(IsolationForest, RefusesMoreColumnsThanANodeCanName) {
     EXPECT_THROW(forest(Rows(1, std::vector<double>(65535, 1.0)), Json::object()), InvalidData);
 }
 
-// 10,000 trees of 100 rows: up to 200 nodes of 40 bytes and 100 splits of 28 bytes each, and the
-// values of a tree. More for planes of more columns.
+// Needs exactly what the estimate says; planes of more columns, more.
 TEST(IsolationForest, IsRefusedWhenItNeedsTooMuchMemory) {
     Rows rows;
     for (int i = 0; i < 100; ++i) rows.push_back({static_cast<double>(i)});
-    const auto state = [&](int ndim) {
-        const Json parameters{{"n_estimators", 10000}, {"ndim", ndim}};
-        return state_of(request("isolation_forest", {{"parameters", parameters}}), rows);
-    };
-    auto of_one = state(1);
-    EXPECT_THROW(Model::fit(of_one, 107'999'999), MemoryLimit);
-    EXPECT_NO_THROW(Model::fit(of_one, 109'000'000));
-    auto of_two = state(2);
-    EXPECT_THROW(Model::fit(of_two, 109'000'000), MemoryLimit);
+    std::uint64_t of_one = 0;
+    for (const int ndim : {1, 2}) {
+        const Json parameters{{"n_estimators", 1000}, {"ndim", ndim}};
+        const auto asked = request("isolation_forest", {{"parameters", parameters}});
+        auto state = state_of(asked, rows);
+        const auto parsed = FitRequest::parse(asked);
+        const std::uint64_t needed = Pipeline::fit_bytes(
+            *parsed.algorithm, parsed.params, parsed.preprocess.scale, {.rows = 100, .columns = 1});
+        EXPECT_THROW(Model::fit(state, needed - 1), MemoryLimit);
+        EXPECT_NO_THROW(Model::fit(state, needed));
+        EXPECT_GT(needed, of_one);  // planes take more
+        of_one = needed;
+    }
 }
 
 }  // namespace

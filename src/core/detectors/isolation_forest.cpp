@@ -157,8 +157,9 @@ std::uint64_t bytes_of_forest(const Params& params, const FitShape& shape) {
     const std::uint64_t leaves = most_leaves(params, planes, shape.rows);
     if (!planes) return AxisForest::fit_bytes(settings, leaves, shape);
     const std::uint64_t drawn = std::min<std::uint64_t>(shape.rows, settings.samples);
-    const std::uint64_t of_tree = PlaneForest::expected_bytes_of_tree(
-        leaves, settings.dimensions, categories, shape.rows * shape.scorings >= kFastPays);
+    const std::uint64_t of_tree =
+        PlaneForest::expected_bytes_of_tree(leaves, settings.dimensions, shape.columns, categories,
+                                            shape.rows * shape.scorings >= kFastPays);
     const std::uint64_t of_trees = settings.trees * of_tree + drawn * shape.columns * sizeof(float);
     // before there are trees: of a column, what its median needs
     const std::uint64_t of_column = 3 * shape.rows * sizeof(double) + quantiles_bytes(shape.rows);
