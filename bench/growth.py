@@ -30,14 +30,21 @@ class Growth:
             make_table(self.server.cursor, self.tables[rows], rows, 10)
         return self.tables[rows]
 
-    def work(self, statement, rows):
-        """A statement, after which what it trained or stored goes."""
-        forget = ("SELECT ad_drop_model('timed')", FORGET)
+    def training(self, statement, rows):
+        """A statement, after which the model that it trained goes."""
+        forget = ("SELECT ad_drop_model('timed')",)
         return Work(lambda: self.server.timed(statement, after=forget), rows)
+
+    def reading(self, statement, rows):
+        """A statement that leaves nothing behind, but for a line about its run."""
+        return Work(lambda: self.server.timed(statement), rows)
+
+    def detection(self, table, model, rows, batch_size=1000):
+        return self.reading(detect(table, model, batch_size, store="none"), rows)
 
     def run_rows(self):
         sizes = [self.rows // 10, self.rows // 2, self.rows, 2 * self.rows, 4 * self.rows]
-        works = {n: self.work(detect(self.table_of(n), "m", store="none"), n) for n in sizes}
+        works = {n: self.detection(self.table_of(n), "m", n) for n in sizes}
         figures = measure(works, self.rounds)
         cells = []
         for n in sizes:
@@ -54,9 +61,9 @@ class Growth:
             make_table(self.server.cursor, table, self.few, k)
             self.server.execute(train(table, k, table))
             sums = ", ".join(f"sum({name})" for name in names(k))
-            works[k] = self.work(detect(table, table, store="none"), self.few)
-            works[k, "sum"] = self.work(f"SELECT {sums} FROM {table}", self.few)
-            works[k, "train"] = self.work(train(table, k, "timed"), self.few)
+            works[k] = self.detection(table, table, self.few)
+            works[k, "sum"] = self.reading(f"SELECT {sums} FROM {table}", self.few)
+            works[k, "train"] = self.training(train(table, k, "timed"), self.few)
         figures = measure(works, self.rounds)
         cells = [(k, *(micros(median(figures[key])) for key in ((k, "sum"), (k, "train"), k)))
                  for k in works if isinstance(k, int)]
@@ -69,8 +76,8 @@ class Growth:
         for trees in (50, 100, 300, 1000):
             model = f"trees_{trees}"
             self.server.execute(train(table, 10, model, n_estimators=trees))
-            works[trees] = self.work(detect(table, model, store="none"), self.few)
-            works[trees, "train"] = self.work(train(table, 10, "timed", n_estimators=trees), 1)
+            works[trees] = self.detection(table, model, self.few)
+            works[trees, "train"] = self.training(train(table, 10, "timed", n_estimators=trees), 1)
         figures = measure(works, self.rounds)
         cells = [(trees, f"{median(figures[trees, 'train']) * 1e3:.1f}",
                   micros(median(figures[trees])))
@@ -80,7 +87,7 @@ class Growth:
 
     def run_batches(self):
         sizes = (100, 1000, 10_000, 100_000)
-        works = {n: self.work(detect("bench", "m", n, store="none"), self.rows)
+        works = {n: self.detection("bench", "m", self.rows, n)
                  for n in sizes}
         figures = measure(works, self.rounds)
         print_table(f"Batches: `ad_detect`, store none, {self.rows:,} rows",

@@ -24,23 +24,19 @@ class KernelBuilder {
         }
         collect_thresholds(columns);
         reserve();
-        std::vector<std::size_t> ends;  // of groups
-        for (std::size_t next = 0; next < trees_.size(); next = ends.back()) {
-            ends.push_back(take_group(next));
-            if (ends.back() == next) return false;
-        }
-        kernel_.group_ranks_.resize(used_.size() * ends.size());
-        std::size_t next = 0;
-        for (std::size_t g = 0; g < ends.size(); ++g) {
+        std::vector<std::vector<std::int8_t>> tables;
+        for (std::size_t next = 0; next < trees_.size();) {
             poll();
-            take_group(next);
-            const auto table = make_rank_table();
+            const std::size_t end = take_group(next);
+            if (end == next) return false;
             ForestKernel::Group group;
-            for (; next < ends[g]; ++next) group.trees.push_back(emit_tree(next, table));
+            tables.push_back(make_rank_table());
+            for (; next < end; ++next) group.trees.push_back(emit_tree(next, tables.back()));
             kernel_.groups_.push_back(std::move(group));
-            for (std::size_t place = 0; place < used_.size(); ++place) {
-                kernel_.group_ranks_[place * ends.size() + g] = table[place];
-            }
+        }
+        kernel_.group_ranks_.reserve(used_.size() * tables.size());
+        for (std::size_t place = 0; place < used_.size(); ++place) {
+            for (const auto& table : tables) kernel_.group_ranks_.push_back(table[place]);
         }
         // a walk down kTogether trees starts at any of them
         kernel_.heap_.resize(kernel_.heap_.size() + ForestKernel::kTogether * ForestKernel::kLeaves,
@@ -287,10 +283,12 @@ std::size_t ForestKernel::expected_bytes_of_tree(std::size_t leaves, std::size_t
 std::size_t ForestKernel::building_bytes(std::size_t trees, std::size_t leaves,
                                          std::size_t columns) {
     if (leaves > kLeaves) return 0;
-    // of a split: its threshold; the ranks of two nodes; in a group, whether it is there and where
-    constexpr std::size_t kOfSplit = sizeof(double) + 2 * sizeof(std::uint16_t) + 2;
+    // of a split: its threshold; the ranks of two nodes; whether it is there; its rank in each
+    // group
+    const std::size_t of_split =
+        sizeof(double) + 2 * sizeof(std::uint16_t) + 1 + most_groups(leaves, columns);
     return columns * (2 * sizeof(std::vector<double>) + sizeof(Column)) +
-           (std::min(trees, kMaxTrees) + kTogether) * leaves * kOfSplit;
+           (std::min(trees, kMaxTrees) + kTogether) * leaves * of_split;
 }
 
 /// Working memory for blocks of rows.

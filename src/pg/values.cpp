@@ -82,7 +82,7 @@ double numeric_to_double(Datum value) {
     constexpr std::uint64_t kExact = std::uint64_t{1} << 53;
     constexpr int kGroup = 10000, kLargestFirst = 1843;  // below 2^64 in all
     constexpr std::size_t kMaxGroups = 5;
-    constexpr double kPowers[] = {1e0, 1e4, 1e8, 1e12, 1e16, 1e20};      // these are exact
+    constexpr double kPowers[] = {1e0, 1e4, 1e8, 1e12, 1e16, 1e20};  // these are exact
     const varlena* packed = PG_DETOAST_DATUM_PACKED(value);
     const char* data = VARDATA_ANY(packed);
     std::uint16_t header;
@@ -99,7 +99,8 @@ double numeric_to_double(Datum value) {
     std::uint64_t digits = 0;
     for (std::size_t i = 0; i < count; ++i) digits = digits * kGroup + groups[i];
     const int weight = (header & 0x3F) - (header & 0x40);
-    const int scale = weight - (static_cast<int>(count) - 1);  // of the last group, as a power of 10,000
+    const int scale =
+        weight - (static_cast<int>(count) - 1);  // of the last group, as a power of 10,000
     double number = static_cast<double>(digits);
     if (digits <= kExact && scale >= -5 && scale <= 5) {
         number = scale < 0 ? number / kPowers[-scale] : number * kPowers[scale];

@@ -40,23 +40,28 @@ COMMENT ON FUNCTION _ad_row_of(regclass) IS
 'expression for the whole row of a source, safe from a column that has the name of the source';
 
 CREATE FUNCTION _ad_has_heirs(source regclass) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM pg_class c JOIN pg_inherits h ON h.inhparent = c.oid WHERE c.oid = source AND c.relkind = 'r')
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_class c JOIN pg_inherits h ON h.inhparent = c.oid WHERE c.oid = source AND c.relkind = 'r');
+END
 $$;
 COMMENT ON FUNCTION _ad_has_heirs(regclass) IS
 'whether other tables inherit from a table: then no index of its own makes its rows unique';
 
 CREATE FUNCTION _ad_key_columns(source regclass) RETURNS text[]
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT coalesce(array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum)), '{}')
-    FROM pg_index i
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-    -- that of a partitioned table is not valid until every partition has one
-    WHERE i.indrelid = source AND i.indisprimary AND i.indisvalid AND NOT _ad_has_heirs(source)
+BEGIN
+    RETURN (
+        SELECT coalesce(array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum)), '{}')
+        FROM pg_index i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+        -- that of a partitioned table is not valid until every partition has one
+        WHERE i.indrelid = source AND i.indisprimary AND i.indisvalid AND NOT _ad_has_heirs(source));
+END
 $$;
 COMMENT ON FUNCTION _ad_key_columns(regclass) IS 'columns of the primary key of a source, or none';
 

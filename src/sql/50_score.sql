@@ -43,15 +43,18 @@ COMMENT ON FUNCTION _ad_resolve(text, text) IS
 CREATE FUNCTION _ad_select(
     source regclass, columns text[], condition text, ordering text DEFAULT '', expression text DEFAULT NULL
 ) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT format('SELECT %s%s FROM %s WHERE %s%s',
-                  coalesce((SELECT string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n)
-                            FROM (SELECT k, min(n) AS n FROM unnest(columns) WITH ORDINALITY u(k, n) GROUP BY k) d),
-                           quote_ident(c.relname) || '.*'), ', ' || expression,
-                  _ad_source(source), condition, ordering)
-    FROM pg_class c WHERE c.oid = source
+BEGIN
+    RETURN (
+        SELECT format('SELECT %s%s FROM %s WHERE %s%s',
+                      coalesce((SELECT string_agg(format('%I.%I', c.relname, k), ', ' ORDER BY n)
+                                FROM (SELECT k, min(n) AS n FROM unnest(columns) WITH ORDINALITY u(k, n) GROUP BY k) d),
+                               quote_ident(c.relname) || '.*'), ', ' || expression,
+                      _ad_source(source), condition, ordering)
+        FROM pg_class c WHERE c.oid = source);
+END
 $$;
 COMMENT ON FUNCTION _ad_select(regclass, text[], text, text, text) IS
 'query for columns of a source, null stands for all of them, and an expression';

@@ -116,17 +116,19 @@ $$;
 COMMENT ON FUNCTION _ad_start_run(regclass, model_registry, text, jsonb) IS 'records the start of a detection and returns its run_id';
 
 CREATE FUNCTION _ad_run_result(run anomaly_detection_runs) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    SELECT jsonb_build_object(
+BEGIN
+    RETURN jsonb_build_object(
         'run_id', run.id,
         'model_id', run.model_id,
         'processed_records', run.processed_records,
         'anomalies_found', run.anomalies_found,
         'skipped_records', run.skipped_records,
         'overall_anomaly_rate', coalesce(run.anomalies_found::float8 / nullif(run.processed_records - run.skipped_records, 0), 0),
-        'processing_time_seconds', round(extract(epoch FROM coalesce(run.finished_at, clock_timestamp()) - run.started_at), 3))
+        'processing_time_seconds', round(extract(epoch FROM coalesce(run.finished_at, clock_timestamp()) - run.started_at), 3));
+END
 $$;
 COMMENT ON FUNCTION _ad_run_result(anomaly_detection_runs) IS 'the figures of a run, as ad_detect returns them';
 

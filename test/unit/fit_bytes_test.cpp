@@ -54,7 +54,7 @@ constexpr std::uint64_t kAnyTraining = 64 << 10;
 constexpr double kTimes = 3.0;
 /// There is room for the trees of rows that every cut halves. Random cuts through numbers leave
 /// fewer leaves: two fifths as many, of planes a fifth, and of thousands of rows still less.
-constexpr double kTimesOfTrees = 3.5;
+constexpr double kTimesOfTrees = 4.0;
 constexpr double kTimesOfPlanes = 6.5;
 constexpr double kTimesOfLargeTrees = 10.0;
 
