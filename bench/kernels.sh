@@ -8,6 +8,7 @@ source "$(dirname "$0")/../test/lib.sh"
 test/deps.sh core server bench
 build_module
 make -s --no-print-directory -f bench/Makefile
-build/bench/kernels --benchmark_repetitions=5 --benchmark_enable_random_interleaving=true \
-    --benchmark_report_aggregates_only=true --benchmark_format=json "$@" |
+build/bench/kernels --benchmark_repetitions=5 --benchmark_min_time=0.1 \
+    --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true \
+    --benchmark_format=json "$@" |
     PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 bench/kernels.py
