@@ -240,11 +240,18 @@ std::uint32_t FitRequest::affordable_sample(const Schema& schema, std::uint64_t 
     const auto fits = [&](std::uint64_t sample) {
         return detector_bytes(shape_of(schema, sample)) <= max_memory;
     };
-    std::uint64_t affordable =
-        std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row);
-    // a detector that needs too much for any sample is refused later
-    while (fits(kSmallestSampleSize) && !fits(affordable)) affordable /= 2;
-    affordable = std::max<std::uint64_t>(affordable, kSmallestSampleSize);
+    // a detector that needs too much for the smallest sample is refused later
+    std::uint64_t affordable = kSmallestSampleSize;
+    std::uint64_t most = std::min<std::uint64_t>(kDefaultSampleSize, max_memory / bytes_a_row);
+    if (fits(most)) affordable = most;
+    while (affordable < most) {
+        const std::uint64_t middle = (affordable + most + 1) / 2;
+        if (fits(middle)) {
+            affordable = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(affordable, largest));
 }
 

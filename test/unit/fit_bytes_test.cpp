@@ -196,6 +196,7 @@ std::vector<Case> forests() {
         {name, {{"ndim", 3}}, 5000, 10, Content::Numbers, kTimesOfPlanes},
         {name, {{"ndim", 3}}, 600, 10, Content::Mixed, kTimesOfPlanes},
         {name, {{"ndim", 8}}, 600, 10, Content::Numbers, kTimesOfPlanes},
+        {name, {{"ndim", 100}}, 600, 5, Content::Numbers, kTimesOfPlanes},
         {name, large, 5000, 3, Content::Numbers, kTimesOfLargeTrees},
         {name, large, 5000, 10, Content::Mixed, kTimesOfLargeTrees},
         {name, large_planes, 5000, 10, Content::Numbers, kTimesOfLargeTrees},

@@ -175,7 +175,7 @@ TEST(FitRequest, MemoryLimitSaysBothFigures) {
 }
 
 TEST(FitRequest, DefaultSampleShrinksToTheMemory) {
-    const auto request = FitRequest::parse("{}");
+    const auto request = parse({{"algorithm", "mad"}});
     EXPECT_EQ(request.affordable_sample(numbers(20), FitState::kNoLimit),
               FitRequest::kDefaultSampleSize);
     EXPECT_EQ(request.affordable_sample(numbers(20), 1000999), 1000U);
@@ -185,7 +185,7 @@ TEST(FitRequest, DefaultSampleShrinksToTheMemory) {
 
 // A trial is refused where the training is, and only there.
 TEST(FitRequest, MaxSampleSizeCutsWhatIsAffordable) {
-    const auto any = parse({{"max_sample_size", 500}});
+    const auto any = parse({{"algorithm", "mad"}, {"max_sample_size", 500}});
     EXPECT_EQ(any.affordable_sample(numbers(20), FitState::kNoLimit), 500U);
     EXPECT_EQ(any.affordable_sample(numbers(20), 300000), 300U);
     EXPECT_THROW(any.affordable_sample(numbers(20), 255999), MemoryLimit);
@@ -194,7 +194,7 @@ TEST(FitRequest, MaxSampleSizeCutsWhatIsAffordable) {
     EXPECT_THROW(chosen.affordable_sample(numbers(20), 999999), MemoryLimit);
 }
 
-// Half the rows, again and again, until the detector has room for them.
+// As many rows as the detector has room for; the smallest sample if it has none for that.
 TEST(FitRequest, DefaultSampleShrinksToWhatTheDetectorNeeds) {
     const auto request = parse({{"parameters", {{"n_estimators", 1000}, {"max_samples", 4096}}}});
     const auto needs = [&](std::uint64_t rows) {
@@ -204,10 +204,13 @@ TEST(FitRequest, DefaultSampleShrinksToWhatTheDetectorNeeds) {
     const auto schema = numbers(1);
     constexpr std::uint32_t kDefault = FitRequest::kDefaultSampleSize;
     EXPECT_EQ(request.affordable_sample(schema, needs(kDefault)), kDefault);
-    EXPECT_EQ(request.affordable_sample(schema, needs(2048)), 2048U);
-    EXPECT_NO_THROW(request.check_detector({2048, 1}, needs(2048)));
-    // too little for any sample: the detector will be refused, not the sample
-    EXPECT_EQ(request.affordable_sample(schema, needs(128)), kDefault);
+    for (const std::uint32_t rows : {2048U, 3000U}) {
+        EXPECT_EQ(request.affordable_sample(schema, needs(rows)), rows);
+        EXPECT_EQ(request.affordable_sample(schema, needs(rows) - 1), rows - 1);
+        EXPECT_NO_THROW(request.check_detector({rows, 1}, needs(rows)));
+    }
+    // too little for any sample: the detector will be refused, by what the smallest needs
+    EXPECT_EQ(request.affordable_sample(schema, needs(128)), FitRequest::kSmallestSampleSize);
     EXPECT_THROW(request.check_detector({256, 1}, needs(128)), MemoryLimit);
 }
 

@@ -157,18 +157,18 @@ std::uint64_t bytes_of_forest(const Params& params, const FitShape& shape) {
     const std::uint64_t leaves = most_leaves(params, planes, shape.rows);
     if (!planes) return AxisForest::fit_bytes(settings, leaves, shape);
     const std::uint64_t drawn = std::min<std::uint64_t>(shape.rows, settings.samples);
-    const std::uint64_t of_tree =
-        PlaneForest::expected_bytes_of_tree(leaves, settings.dimensions, shape.columns, categories,
-                                            shape.rows * shape.scorings >= kFastPays);
+    const std::uint64_t of_tree = PlaneForest::expected_bytes_of_tree(
+        leaves, std::min<std::uint64_t>(settings.dimensions, shape.columns), shape.columns,
+        categories, shape.rows * shape.scorings >= kFastPays);
     const std::uint64_t of_trees = settings.trees * of_tree + drawn * shape.columns * sizeof(float);
     // before there are trees: of a column, what its median needs
     const std::uint64_t of_column = 3 * shape.rows * sizeof(double) + quantiles_bytes(shape.rows);
     return RowDraw::bytes(shape.rows, drawn) + std::max(of_trees, of_column);
 }
 
-double steps_of_forest(const Params& params, double rows, double) {
+double steps_of_forest(const Params& params, double rows, double columns) {
     const double samples = std::min(rows, params.number("max_samples"));
-    const double tried = params.number("ndim") * params.number("ntry");
+    const double tried = std::min(params.number("ndim"), columns) * params.number("ntry");
     return params.number("n_estimators") * (samples * std::log2(samples + 1.0) * tried + rows);
 }
 
